@@ -1,0 +1,16 @@
+"""What all tests share: hypothesis profiles, and nothing that a test could do by itself."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# Two cores are shared by pytest's workers and the brokers and browsers that they start, so wall-clock deadlines
+# measure the machine, not the code. STONECHAT_HYPOTHESIS=thorough searches ten times longer.
+settings.register_profile(
+    "default",
+    settings(deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]),
+)
+settings.register_profile("thorough", settings(settings.get_profile("default"), max_examples=1000))
+settings.load_profile(os.environ.get("STONECHAT_HYPOTHESIS", "default"))

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stonechat import ids
+
+MACHINE = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize("text", ["a", "0", "kiosk-017", "dev-0123456789ab", "x" * 63, "a-"])
+def test_device_ids(text: str) -> None:
+    assert ids.is_device_id(text)
+
+
+@pytest.mark.parametrize("text", ["", "-a", "A", "a_b", "a.b", "a/b", "a+", "#", "x" * 64, "a\n", "é", "a b"])
+def test_what_is_no_device_id(text: str) -> None:
+    assert not ids.is_device_id(text)
+
+
+def test_a_device_id_is_stable_and_hides_the_machine_id() -> None:
+    device_id = ids.device_id_from_machine_id(MACHINE + "\n")
+    # Fixed for ever: a change here would rename every device that was not named by hand.
+    assert device_id == "dev-a513f9421d23"
+    assert not any(MACHINE[i : i + 6] in device_id for i in range(len(MACHINE)))
+    assert device_id != ids.device_id_from_machine_id(MACHINE.replace("0", "1"))
+
+
+@pytest.mark.parametrize(
+    "text", ["", "uninitialized", "0" * 32, MACHINE[:-1], MACHINE.upper(), MACHINE + "0"]
+)
+def test_what_is_no_machine_id_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="32 hexadecimal digits"):
+        ids.device_id_from_machine_id(text)
+
+
+@given(st.from_regex(r"[0-9a-f]{32}", fullmatch=True).filter(lambda t: t != "0" * 32))
+def test_a_machine_id_always_gives_a_device_id(text: str) -> None:
+    assert ids.is_device_id(ids.device_id_from_machine_id(text))
+
+
+@pytest.mark.parametrize("text", ["llama-3.2:3b", "hf.co/bartowski/Qwen2.5@q4_K+x", "stop", "a" * 64])
+def test_identifiers_pass_as_they_are(text: str) -> None:
+    assert ids.identifier(text) == text
+
+
+@pytest.mark.parametrize("text", ["", "a b", "my name is Ann", "é", "a\n", "a" * 65, "{}", "a,b", "<b>", "٣"])
+def test_free_text_is_no_identifier(text: str) -> None:
+    assert ids.identifier(text) is None
+
+
+@given(st.text(max_size=80), st.integers(0, 70))
+def test_an_identifier_is_within_charset_and_limit(text: str, limit: int) -> None:
+    found = ids.identifier(text, limit)
+    fits = len(text) <= limit and re.fullmatch(r"[A-Za-z0-9._:/@+-]+", text) is not None
+    assert found == (text if fits else None)
