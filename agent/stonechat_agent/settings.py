@@ -1,0 +1,222 @@
+"""The agent's settings: the tables of agent.toml, and where the file and the state lie.
+
+`load` is the one entry: it reads a file, fills in what depends on the machine (device id, state directory, the files
+that hold secrets) and raises every fault at once. Durations are nanoseconds, sizes are bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from stonechat import config, ids, kinds, units
+from stonechat.config import Conflict, option
+from stonechat.errors import ConfigError, Fault
+from stonechat.kinds import Address, Url
+from stonechat.link import LINK_FILES, Link
+from stonechat.places import named_file, state_directory
+
+DEFAULT_FILE = "/etc/stonechat/agent.toml"
+
+_DAY_NS = 86_400 * units.NS_PER_SECOND
+_NAME = kinds.string(ids.DEVICE_ID_PATTERN, 'a name of 1 to 63 of a-z, 0-9 and "-", such as "kiosk-017"')
+_NAME_OR_NONE = kinds.string(f"({ids.DEVICE_ID_PATTERN})?", _NAME.expected)
+
+
+@dataclass(frozen=True)
+class Device:
+    """Who this device is in its fleet."""
+
+    id: str = option(_NAME_OR_NONE, "", "name of the device; default: made from /etc/machine-id")
+    fleet: str = option(_NAME, "default", "name of the fleet that it belongs to")
+    labels: dict[str, str] = option(kinds.labels(32), {}, "labels to filter and compare devices by")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """One LLM server on the device, and the relay in front of it."""
+
+    name: str = option(_NAME, "engine", "name of the engine, where there are several")
+    upstream: Url | None = option(
+        kinds.url({"http": 80}, "http://127.0.0.1:8080"), "http://127.0.0.1:8080", "where the engine answers"
+    )
+    listen: Address = option(
+        kinds.address(), "127.0.0.1:8089", "where the relay listens: give applications this address"
+    )
+    unit: str = option(
+        kinds.string(
+            r"([A-Za-z0-9:_.@\\-]{1,240}\.(service|scope|slice))?", 'a systemd unit such as "ollama.service"'
+        ),
+        "",
+        "systemd unit that the engine runs in; its cgroup gives memory, faults and pressure",
+    )
+    process: str = option(
+        kinds.string(r"[^\0/\s]{0,255}", 'the name of a program such as "llama-server"'),
+        "",
+        "name of the engine's program; default: the process that listens on upstream's port",
+    )
+    pid_file: str = option(kinds.absolute_path(), "", "file that holds the engine's process id")
+    max_body_bytes: int = option(
+        kinds.size("4KiB", "64MiB"),
+        "1MiB",
+        "how much of one body is parsed; the rest is only relayed and counted",
+    )
+
+    def conflicts(self, given: set[str]) -> Iterator[Conflict]:
+        if self.upstream is None:
+            yield Conflict("upstream", "must be a URL", 'such as "http://127.0.0.1:8080"')
+        elif self.upstream.path:
+            yield Conflict("upstream", "must have no path: the relay forwards each request's own")
+        elif (self.upstream.host, self.upstream.port) == tuple(self.listen):
+            yield Conflict("listen", "must differ from upstream: the relay would dial itself")
+        ways = [key for key in ("unit", "process", "pid_file") if getattr(self, key)]
+        if len(ways) > 1:
+            yield Conflict(ways[1], f"cannot stand with {ways[0]}", "keep the one that finds the engine")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the device is read."""
+
+    interval_ns: int = option(kinds.duration("100ms", "1m"), "1s", "time between two samples")
+    proc_root: str = option(kinds.absolute_path(), "/proc", "where the kernel's process files are")
+    sys_root: str = option(kinds.absolute_path(), "/sys", "where the kernel's device files are")
+
+
+@dataclass(frozen=True)
+class Window:
+    """How samples and exchanges are folded."""
+
+    length_ns: int = option(
+        kinds.duration("1s", "1h"), "60s", "length of a window; a day is a whole number of them"
+    )
+
+    def conflicts(self, given: set[str]) -> Iterator[Conflict]:
+        if _DAY_NS % self.length_ns:
+            yield Conflict("length", "must divide a day into equal windows", 'such as "60s", "5m" or "1h"')
+
+
+@dataclass(frozen=True)
+class Spool:
+    """The durable store of what no collector has acknowledged."""
+
+    path: str = option(kinds.absolute_path(), "", "directory of the spool; default: the state directory")
+    max_size_bytes: int = option(
+        kinds.size("1MiB", "1TiB"),
+        "64MiB",
+        "bound of the spool; older windows fold into coarser ones before it",
+    )
+    min_free_bytes: int = option(
+        kinds.size("0B", "1TiB"), "64MiB", "free space of the disk below which the spool stops growing"
+    )
+
+
+@dataclass(frozen=True)
+class Mqtt(Link):
+    """The way to the collector. Without a url, windows stay on the device."""
+
+    keep_alive_ns: int = option(
+        kinds.duration("5s", "18h"), "60s", "time after which a silent link counts as lost"
+    )
+
+    def conflicts(self, given: set[str]) -> Iterator[Conflict]:
+        yield from super().conflicts(given)
+        if self.keep_alive_ns % units.NS_PER_SECOND:
+            yield Conflict("keep_alive", "must be whole seconds: MQTT counts in them")
+
+
+@dataclass(frozen=True)
+class Local:
+    """The agent's own endpoint, on the device."""
+
+    listen: Address = option(kinds.address(), "127.0.0.1:8401", "where status, health and metrics are served")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All of agent.toml."""
+
+    device: Device = config.table(Device)
+    engines: tuple[Engine, ...] = config.tables(Engine, key="engine")
+    sampling: Sampling = config.table(Sampling)
+    window: Window = config.table(Window)
+    spool: Spool = config.table(Spool)
+    mqtt: Mqtt = config.table(Mqtt)
+    local: Local = config.table(Local)
+    file: str = ""
+    """The file that was read, to read it again on SIGHUP; "" where defaults apply."""
+
+    def conflicts(self, given: set[str]) -> Iterator[Conflict]:
+        taken: dict[str, str] = {}
+        listeners = {f"engine[{i}]": engine.listen for i, engine in enumerate(self.engines)}
+        for where, listen in {**listeners, "local": self.local.listen}.items():
+            if listen.port and str(listen) in taken:
+                yield Conflict(f"{where}.listen", f"{listen} is taken by {taken[str(listen)]}.listen")
+            taken.setdefault(str(listen), where)
+        names: dict[str, int] = {}
+        for index, engine in enumerate(self.engines):
+            if engine.name in names:
+                expected = f'"{engine.name}" names engine[{names[engine.name]}] already'
+                yield Conflict(f"engine[{index}].name", expected, "give each [[engine]] a name of its own")
+            names.setdefault(engine.name, index)
+
+
+def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """Read the settings from a file, or from `DEFAULT_FILE` where path is None; that one may be missing.
+
+    What depends on the machine is filled in: the device id, the directory of the spool, the paths of secrets.
+
+    Raises:
+        ConfigError: with every fault in the file, and of files that it names and that cannot be read.
+    """
+    file = DEFAULT_FILE if path is None else path
+    try:
+        content = Path(file).read_bytes()
+    except OSError as error:
+        if path is not None or not isinstance(error, FileNotFoundError):
+            raise ConfigError([config.unreadable(file, error)]) from None
+        content, file = b"", ""
+    settings, faults = config.read_text(Settings, content, file)
+    device, spool, mqtt = settings.device, settings.spool, settings.mqtt
+    if not device.id:
+        device = replace(device, id=_own_device_id(file, faults))
+    if not spool.path:
+        system = os.geteuid() == 0 or os.access("/var/lib/stonechat", os.W_OK)
+        spool = replace(spool, path=state_directory("stonechat", environ, system=system))
+    files: dict[str, Any] = {}
+    for key in LINK_FILES:
+        if name := getattr(mqtt, key):
+            files[key] = named_file(name, file, environ)
+            faults.extend(_unreadable(files[key], file, f"mqtt.{key}"))
+    if faults:
+        raise ConfigError(faults)
+    return replace(settings, device=device, spool=spool, mqtt=replace(mqtt, **files), file=file)
+
+
+def _unreadable(path: str, source: str, key: str) -> Iterator[Fault]:
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        yield config.unreadable(source, error, key)
+
+
+def _own_device_id(source: str, faults: list[Fault]) -> str:
+    for file in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+        try:
+            return ids.device_id_from_machine_id(Path(file).read_text("ascii"))
+        except (OSError, ValueError):
+            continue
+    # Containers and other systems than Linux have no machine id; there the host's name is what tells them apart.
+    name = socket.gethostname().split(".")[0].lower()
+    if ids.is_device_id(name) and name != "localhost":
+        return name
+    hint = 'set it in the file: [device] id = "kiosk-017"'
+    faults.append(
+        Fault(source, "device.id", "", "this machine has neither a machine id nor a host name to use", hint)
+    )
+    return ""
