@@ -165,8 +165,8 @@ def parse_toml(content: bytes, source: str) -> dict[str, Any]:
         message = str(error)
         match = re.search(r" \(at (line \d+, column \d+|end of document)\)$", message)
         where, what = (match[1], message[: match.start()]) if match else ("", message)
-        line = _line(text, where)
-        hint = f"the line begins: {line}" if line else ""
+        begins = _line(text, where)
+        hint = f"the line begins: {begins}" if begins else ""
         fault = Fault(source, where, "", f"is not TOML: {what[0].lower()}{what[1:]}", hint)
         raise ConfigError([fault]) from None
 
