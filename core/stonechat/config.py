@@ -24,7 +24,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, cast
 
 from stonechat.errors import ConfigError, Fault
-from stonechat.kinds import Kind, nearest, toml_text
+from stonechat.kinds import Kind, nearest, toml_key, toml_text
 
 T = TypeVar("T")
 
@@ -195,7 +195,7 @@ def read(cls: type[D], document: Mapping[str, Any], source: str) -> tuple[D, lis
         entry = known.get(key)
         if entry is None:
             expected = "unknown table" if isinstance(value, dict | list) else "a key outside of every table"
-            faults.append(Fault(source, key, "", expected, _table_hint(key, value, known)))
+            faults.append(Fault(source, toml_key(key), "", expected, _table_hint(key, value, known)))
         elif entry.many:
             values[entry.name] = _read_tables(entry, value, source, faults)
         else:
@@ -230,7 +230,7 @@ def _read_table(cls: type[Any], at: str, value: object, source: str, faults: lis
         entry = known.get(key)
         if entry is None:
             # Not the value: it may be a password under a name that we do not have.
-            faults.append(Fault(source, f"{at}.{key}", "", "unknown key", _key_hint(key, known)))
+            faults.append(Fault(source, f"{at}.{toml_key(key)}", "", "unknown key", _key_hint(key, known)))
             continue
         try:
             values[entry.name] = entry.kind.read(item)

@@ -54,3 +54,7 @@ class RetryLater(WireError):
 
 class Refused(WireError):
     """These bytes will never be taken: count them with their reason and let them go."""
+
+
+class FoldError(StonechatError):
+    """Two values or records that do not fold: other kinds, accuracies, descriptions or catalogues."""

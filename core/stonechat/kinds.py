@@ -236,12 +236,17 @@ def toml_text(value: object) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, Mapping):
-        inside = ", ".join(f"{key} = {toml_text(item)}" for key, item in value.items())
+        inside = ", ".join(f"{toml_key(key)} = {toml_text(item)}" for key, item in value.items())
         return f"{{ {inside} }}" if inside else "{}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(toml_text(item) for item in value) + "]"
     text = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text) + '"'
+
+
+def toml_key(key: str) -> str:
+    """Return a key as TOML would have it: bare where it can be."""
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key, re.ASCII) else toml_text(key)
 
 
 def nearest(word: str, words: Sequence[str]) -> str | None:
