@@ -220,6 +220,14 @@ METRICS: tuple[Metric, ...] = (
     Metric(50, "stonechat.engine.io.read", "By", _C, _E, "Bytes that the tree read from storage."),
     Metric(51, "stonechat.engine.threads", "{thread}", _G, _E, "Threads of the process tree."),
     Metric(52, "stonechat.engine.gpu.memory", "MiBy", _G, _E, "GPU memory that the process tree holds."),
+    Metric(
+        53,
+        "stonechat.engine.memory.charged",
+        "KiBy",
+        _G,
+        _E,
+        "Memory of the engine's cgroup, page cache included.",
+    ),
     # The host
     Metric(60, "system.cpu.utilization", "1e-4", _G, _D, "Busy share of all cores."),
     Metric(61, "system.cpu.steal", "1e-4", _G, _D, "Share of all cores' time taken by the hypervisor."),

@@ -1,0 +1,188 @@
+"""Finding an engine's main process: by unit, pid file, name, or the port that the relay dials.
+
+Which process listens on a port can be told only of one's own processes, or by root (``/proc/PID/fd``); the others need
+no privilege.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys as platform
+from typing import NamedTuple
+
+from . import cgroups
+from .files import names, read_file, read_text, whole
+from .processes import Stat, pids, stat_of
+
+LISTEN = b"0A"
+_ANY_OR_LOOPBACK = frozenset((b"00000000", b"0100007F", b"7F000001", b"0" * 32))
+# Those that hold a port for another process.
+_PROXIES = frozenset(
+    (b"docker-proxy", b"rootlessport", b"systemd", b"systemd-socket-", b"conmon", b"pasta", b"slirp4netns")
+)
+
+
+class EngineMatch(NamedTuple):
+    """How to know an engine's process. All but the name may be left out; unit, pid file, process and port are tried
+    in this order, and the first that finds a process is taken."""
+
+    name: str
+    """The engine's name in readings."""
+    host: str = ""
+    """Host of the relay's upstream; a port is looked for only where it is an address of this machine."""
+    port: int = 0
+    unit: str = ""
+    """systemd unit, such as ``ollama.service``; ``.service`` may be left out."""
+    process: str = ""
+    """Name of the program (``llama-server``), or, with a space or a slash in it, a part of its command line."""
+    pid_file: str = ""
+
+
+class Found(NamedTuple):
+    """An engine's main process."""
+
+    pid: int
+    start: int
+    unit_group: str | None
+    """Directory of the unit's control group, which says who belongs to the engine; None where found otherwise."""
+
+
+class Search:
+    """Looks for one engine. Each call looks anew; what cannot be told is remembered, so that it is not tried again."""
+
+    def __init__(self, match: EngineMatch, proc: str, sys: str) -> None:
+        self._match = match
+        self._proc = proc
+        self._sys = sys
+        self._addresses = _addresses(match.host) if match.port else frozenset()
+        self._untold: frozenset[bytes] = frozenset()
+
+    def find(self) -> Found | None:
+        """Return the main process; None where no process can be told."""
+        match = self._match
+        if match.unit:
+            group = cgroups.unit_group(
+                self._sys, match.unit if "." in match.unit else f"{match.unit}.service"
+            )
+            if group is not None:
+                found = self._oldest_root(cgroups.members(group))
+                if found is not None:
+                    return Found(*found, group)
+        if match.pid_file:
+            pid = whole((read_text(match.pid_file) or "").partition("\n")[0].encode())
+            stat = stat_of(self._proc, pid) if pid is not None and pid > 0 else None
+            if pid is not None and stat is not None:
+                return Found(pid, stat.start, None)
+        if match.process:
+            found = self._oldest_root(self._named(match.process))
+            if found is not None:
+                return Found(*found, None)
+        inodes = self.listeners()
+        if inodes and inodes != self._untold:
+            holders = self._holders(inodes)
+            self._untold = frozenset() if holders else inodes
+            found = self._oldest_root(holders)
+            if found is not None:
+                return Found(*found, None)
+        return None
+
+    def listeners(self) -> frozenset[bytes]:
+        """Return the inodes of the sockets that listen on the upstream's port on this machine."""
+        inodes: set[bytes] = set()
+        if self._addresses:
+            for table in ("tcp", "tcp6"):
+                try:
+                    data = read_file(f"{self._proc}/net/{table}", 0)
+                except OSError:
+                    continue
+                inodes |= _listening(data, self._match.port, self._addresses)
+        return frozenset(inodes)
+
+    def _oldest_root(self, candidates: list[int]) -> tuple[int, int] | None:
+        """Return (pid, start) of the oldest candidate whose parent is none."""
+        stats: dict[int, Stat] = {}
+        for pid in candidates:
+            stat = stat_of(self._proc, pid)
+            if stat is not None:
+                stats[pid] = stat
+        roots = [(stat.start, pid) for pid, stat in stats.items() if stat.parent not in stats]
+        if not roots:
+            return None
+        start, pid = min(roots)
+        return pid, start
+
+    def _named(self, name: str) -> list[int]:
+        own = os.getpid()
+        return [pid for pid in pids(self._proc) if pid != own and self._is_named(pid, name)]
+
+    def _is_named(self, pid: int, name: str) -> bool:
+        try:
+            if " " in name or "/" in name:
+                return name.encode() in read_file(f"{self._proc}/{pid}/cmdline").replace(b"\0", b" ")
+            # The kernel keeps 15 bytes of a name.
+            if read_file(f"{self._proc}/{pid}/comm", 64).rstrip(b"\n") == name.encode()[:15]:
+                return len(name) <= 15 or name.encode() in read_file(f"{self._proc}/{pid}/cmdline")
+            # A script stands second, after its interpreter.
+            arguments = read_file(f"{self._proc}/{pid}/cmdline").split(b"\0", 2)[:2]
+        except OSError:
+            return False
+        return any(os.path.basename(argument) == name.encode() for argument in arguments)
+
+    def _holders(self, inodes: frozenset[bytes]) -> list[int]:
+        """Return the processes that hold one of the sockets, of those whose descriptors may be listed."""
+        links = {f"socket:[{inode.decode()}]" for inode in inodes}
+        own = os.getpid()
+        holders = []
+        for pid in pids(self._proc):
+            place = f"{self._proc}/{pid}/fd"
+            for fd in names(place):
+                try:
+                    held = os.readlink(f"{place}/{fd}") in links
+                except OSError:
+                    continue
+                if held:
+                    stat = stat_of(self._proc, pid)
+                    if stat is not None and pid not in (1, own) and stat.comm not in _PROXIES:
+                        holders.append(pid)
+                    break
+        return holders
+
+
+def _addresses(host: str) -> frozenset[bytes]:
+    """Return local addresses, as /proc/net writes them, at which a server for ``host`` may listen."""
+    if host in ("localhost", "", "0.0.0.0", "::", "[::]", "::1", "[::1]") or host.startswith("127."):
+        mine = {b"127.0.0.1", b"::1"} if not host.startswith("127.") else {host.encode()}
+    else:
+        mine = {host.strip("[]").encode()}
+    written = set(_ANY_OR_LOOPBACK) if b"127.0.0.1" in mine or b"::1" in mine else {b"00000000", b"0" * 32}
+    for address in mine:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            try:
+                packed = socket.inet_pton(family, address.decode())
+            except OSError:
+                continue
+            written.add(_as_written(packed))
+            if family == socket.AF_INET:
+                written.add(_as_written(b"\0" * 10 + b"\xff\xff" + packed))
+    return frozenset(written)
+
+
+def _as_written(packed: bytes) -> bytes:
+    """Write an address as the kernel does: 32-bit words in the machine's order, in hexadecimal."""
+    words = [packed[at : at + 4] for at in range(0, len(packed), 4)]
+    return b"".join(
+        (word[::-1] if platform.byteorder == "little" else word).hex().upper().encode() for word in words
+    )
+
+
+def _listening(data: bytes, port: int, addresses: frozenset[bytes]) -> set[bytes]:
+    ending = b":%04X" % port
+    inodes = set()
+    for line in data.splitlines()[1:]:
+        words = line.split(None, 10)
+        if len(words) < 10 or words[3] != LISTEN or not words[1].endswith(ending):
+            continue
+        if words[1][: -len(ending)] in addresses:
+            inodes.add(words[9])
+    return inodes

@@ -1,0 +1,209 @@
+"""NVIDIA GPUs through NVML (``pynvml`` of nvidia-ml-py; NVIDIA's NVML API reference).
+
+The library is loaded only where an NVIDIA device node exists, and not on a Jetson, whose NVML knows next to nothing of
+its GPU. Each figure that a GPU does not support is asked for once. A GPU that falls off the bus is left out; when all
+are lost, or the driver is, the source fails and is opened anew later.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+from stonechat.catalog import metric_id
+
+from .files import Increments, read_text
+from .reading import Absent, Reading, share
+
+UTILIZATION = metric_id("hw.gpu.utilization")
+MEMORY_USAGE = metric_id("hw.gpu.memory.usage")
+MEMORY_LIMIT = metric_id("hw.gpu.memory.limit")
+TEMPERATURE = metric_id("hw.gpu.temperature")
+POWER = metric_id("hw.gpu.power")
+ENERGY = metric_id("hw.gpu.energy")
+CLOCK_RATIO = metric_id("hw.gpu.clock.ratio")
+THROTTLE = metric_id("hw.gpu.throttle.reasons")
+ERRORS = metric_id("hw.gpu.errors")
+ENGINE_MEMORY = metric_id("stonechat.engine.gpu.memory")
+
+REASONS = (
+    # nvmlClocksEventReasons*, as nvml.h numbers them. Idle (0x1), clocks set by the user (0x2) and the clocks of a
+    # display (0x100) hold a GPU back on purpose, and are no throttling.
+    (0x04, "power_cap"),
+    (0x08, "hardware_slowdown"),
+    (0x10, "sync_boost"),
+    (0x20, "software_thermal"),
+    (0x40, "hardware_thermal"),
+    (0x80, "power_brake"),
+)
+
+
+def is_present(proc: str, dev: str) -> bool:
+    """Tell whether NVML has anything to say here: a device node, and no Jetson."""
+    if not any(os.path.exists(f"{dev}/{node}") for node in ("nvidia0", "nvidiactl")):
+        return False
+    return "nvidia,tegra" not in (read_text(f"{proc}/device-tree/compatible") or "")
+
+
+class Nvidia:
+    """The GPUs that NVML shows, and the engines' memory on them."""
+
+    name = "nvidia"
+
+    def __init__(
+        self,
+        proc: str,
+        dev: str,
+        engine_pids: Callable[[], Mapping[str, frozenset[int]]],
+        load: Callable[[], Any] = lambda: importlib.import_module("pynvml"),
+    ) -> None:
+        self._proc = proc
+        self._dev = dev
+        self._engine_pids = engine_pids
+        self._load = load
+        self._nvml: Any = None
+        self._gpus: list[_Gpu] = []
+
+    def open(self) -> None:
+        self.close()
+        if not is_present(self._proc, self._dev):
+            raise Absent("no NVIDIA device node, or a Jetson")
+        try:
+            nvml = self._load()
+        except ImportError as error:
+            raise Absent("the package nvidia-ml-py is not installed") from error
+        nvml.nvmlInit()
+        self._nvml = nvml
+        for index in range(nvml.nvmlDeviceGetCount()):
+            try:
+                self._gpus.append(_Gpu(nvml, nvml.nvmlDeviceGetHandleByIndex(index)))
+            except nvml.NVMLError:
+                continue  # fallen off the bus, or not this user's
+        if not self._gpus:
+            raise Absent("NVML shows no GPU")
+
+    def read(self, now_ns: int) -> Iterator[Reading]:
+        engines = self._engine_pids()
+        shown = []
+        for gpu in self._gpus:
+            try:
+                shown.append(gpu.read(engines))
+            except self._nvml.NVMLError_GpuIsLost:
+                gpu.lost = True
+        self._gpus = [gpu for gpu in self._gpus if not gpu.lost]
+        if not self._gpus:
+            raise RuntimeError("no GPU answers any more")
+        yield from _together(shown)
+
+    def close(self) -> None:
+        self._gpus = []
+        if self._nvml is not None:
+            nvml, self._nvml = self._nvml, None
+            with suppress(nvml.NVMLError):  # the driver went first
+                nvml.nvmlShutdown()
+
+
+class _Figures(dict[int, int]):
+    """What one GPU shows, by metric; and its reasons and the engines' memory beside them."""
+
+    def __init__(self) -> None:
+        self.reasons: tuple[str, ...] = ()
+        self.engines: dict[str, int] = {}
+
+
+class _Gpu:
+    def __init__(self, nvml: Any, handle: Any) -> None:
+        self._nvml = nvml
+        self._handle = handle
+        self._counters = Increments()
+        self._unsupported: set[str] = set()
+        self.lost = False
+
+    def _ask(self, function: str, *arguments: Any) -> Any:
+        """Return what NVML says; None where this GPU or this driver does not know it."""
+        nvml = self._nvml
+        key = f"{function}{arguments}"
+        if key in self._unsupported:
+            return None
+        try:
+            return getattr(nvml, function)(self._handle, *arguments)
+        except (nvml.NVMLError_NotSupported, nvml.NVMLError_FunctionNotFound, AttributeError):
+            self._unsupported.add(key)
+            return None
+        except (nvml.NVMLError_Unknown, nvml.NVMLError_NoPermission, nvml.NVMLError_NoData):
+            return None
+
+    def read(self, engines: Mapping[str, frozenset[int]]) -> _Figures:
+        nvml = self._nvml
+        figures = _Figures()
+        rates = self._ask("nvmlDeviceGetUtilizationRates")
+        if rates is not None:
+            figures[UTILIZATION] = 100 * rates.gpu
+        memory = self._ask("nvmlDeviceGetMemoryInfo")
+        if memory is not None:
+            figures[MEMORY_USAGE], figures[MEMORY_LIMIT] = memory.used, memory.total
+        temperature = self._ask("nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU)
+        if temperature is not None and 0 <= temperature <= 150:
+            figures[TEMPERATURE] = 10 * temperature
+        power = self._ask("nvmlDeviceGetPowerUsage")
+        if power is not None:
+            figures[POWER] = power
+        self._count(figures, ENERGY, "energy", self._ask("nvmlDeviceGetTotalEnergyConsumption"))
+        clock = self._ask("nvmlDeviceGetClockInfo", nvml.NVML_CLOCK_SM)
+        highest = self._ask("nvmlDeviceGetMaxClockInfo", nvml.NVML_CLOCK_SM)
+        ratio = None if clock is None or highest is None else share(clock, highest)
+        if ratio is not None:
+            figures[CLOCK_RATIO] = ratio
+        reasons = self._ask("nvmlDeviceGetCurrentClocksEventReasons")
+        if reasons is None:  # its name before driver 535
+            reasons = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")
+        if reasons is not None:
+            figures.reasons = tuple(word for bit, word in REASONS if reasons & bit)
+        uncorrected = (nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC)
+        self._count(figures, ERRORS, "ecc", self._ask("nvmlDeviceGetTotalEccErrors", *uncorrected))
+        self._count(figures, ERRORS, "replay", self._ask("nvmlDeviceGetPcieReplayCounter"))
+        if any(engines.values()):
+            self._engines(figures, engines)
+        return figures
+
+    def _count(self, figures: _Figures, metric: int, key: str, value: int | None) -> None:
+        added = None if value is None else self._counters.step(key, value)
+        if added is not None:
+            figures[metric] = figures.get(metric, 0) + added
+
+    def _engines(self, figures: _Figures, engines: Mapping[str, frozenset[int]]) -> None:
+        running = [
+            process
+            for function in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses")
+            for process in self._ask(function) or ()
+        ]
+        # One process may stand in both lists, with the same memory.
+        memory = {
+            process.pid: process.usedGpuMemory for process in running if process.usedGpuMemory is not None
+        }
+        for engine, pids in engines.items():
+            held = [memory[pid] for pid in pids if pid in memory]
+            if held:
+                figures.engines[engine] = sum(held)
+
+
+def _together(shown: list[_Figures]) -> Iterator[Reading]:
+    """Give the GPUs' figures as the catalogue wants them: summed, the mean, or the hottest."""
+    for metric in (UTILIZATION, CLOCK_RATIO):
+        values = [figures[metric] for figures in shown if metric in figures]
+        if values:
+            yield Reading(metric, round(sum(values) / len(values)))
+    for metric, shift in ((MEMORY_USAGE, 20), (MEMORY_LIMIT, 20), (POWER, 0), (ENERGY, 0), (ERRORS, 0)):
+        values = [figures[metric] for figures in shown if metric in figures]
+        if values:
+            yield Reading(metric, sum(values) >> shift)
+    temperatures = [figures[TEMPERATURE] for figures in shown if TEMPERATURE in figures]
+    if temperatures:
+        yield Reading(TEMPERATURE, max(temperatures))
+    for reason in sorted({word for figures in shown for word in figures.reasons}):
+        yield Reading(THROTTLE, 1, key=reason)
+    for engine in sorted({name for figures in shown for name in figures.engines}):
+        yield Reading(ENGINE_MEMORY, sum(figures.engines.get(engine, 0) for figures in shown) >> 20, engine)
