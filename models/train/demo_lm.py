@@ -5,9 +5,9 @@ One command, from a checkout, in a virtual environment with torch, tokenizers, o
 
     python models/train/demo_lm.py --data FOLDER --out models/stonechat_models/demo_lm
 
-`FOLDER/quality/*.jsonl.gz` holds one JSON object a line with `prompt`, `response`, `split` and the label fields that the
-filters below read. Only sources with a permissive licence are used (`SOURCES`); rows of `split` train are trained on,
-rows of `split` dev measure the loss. No row is copied into the output.
+`FOLDER/quality/*.jsonl.gz` holds one JSON object a line with `prompt`, `response`, `split` and the label fields that
+the filters below read. Only sources with a permissive licence are used (`SOURCES`); rows of `split` train are trained
+on, rows of `split` dev measure the loss. No row is copied into the output.
 
 The steps, each of which leaves its result in `--work`:
 
