@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def main(file: str | None, kind: str | None) -> int:
 def _check(file: str, kind: str | None) -> int:
     try:
         module = _settings_of(kind or _kind_of(file))
-        settings = module.load(file)
+        settings = module.load(file, credentials="CREDENTIALS_DIRECTORY" in os.environ)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

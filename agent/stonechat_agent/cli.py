@@ -159,14 +159,16 @@ def _add_config(parser: argparse.ArgumentParser, name: str) -> None:
 
 
 def _agent(arguments: argparse.Namespace) -> int:
-    from stonechat_agent import daemon, settings
+    from stonechat_agent import settings
 
-    return daemon.main(settings.load(arguments.config))
+    loaded = settings.load(arguments.config)
+    from stonechat_agent import daemon  # after the file is known to be right: it costs most of the start
+
+    return daemon.main(loaded)
 
 
 def _collector(arguments: argparse.Namespace) -> int:
-    settings = _of_collector("settings")
-    loaded = settings.load(arguments.config)
+    loaded = _of_collector("settings").load(arguments.config)
     code: int = _of_collector("app").main(loaded)
     return code
 

@@ -18,7 +18,7 @@ from stonechat.config import Conflict, option
 from stonechat.errors import ConfigError, Fault
 from stonechat.kinds import Address, Url
 from stonechat.link import LINK_FILES, Link
-from stonechat.places import named_file, state_directory
+from stonechat.places import CREDENTIAL, named_file, state_directory
 
 DEFAULT_FILE = "/etc/stonechat/agent.toml"
 
@@ -165,10 +165,13 @@ class Settings:
             names.setdefault(engine.name, index)
 
 
-def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+def load(
+    path: str | None = None, environ: Mapping[str, str] = os.environ, *, credentials: bool = True
+) -> Settings:
     """Read the settings from a file, or from `DEFAULT_FILE` where path is None; that one may be missing.
 
     What depends on the machine is filled in: the device id, the directory of the spool, the paths of secrets.
+    ``credentials`` tells whether systemd credentials must be there, as they are in the service and nowhere else.
 
     Raises:
         ConfigError: with every fault in the file, and of files that it names and that cannot be read.
@@ -191,7 +194,8 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Se
     for key in LINK_FILES:
         if name := getattr(mqtt, key):
             files[key] = named_file(name, file, environ)
-            faults.extend(_unreadable(files[key], file, f"mqtt.{key}"))
+            if credentials or not name.startswith(CREDENTIAL):
+                faults.extend(_unreadable(files[key], file, f"mqtt.{key}"))
     if faults:
         raise ConfigError(faults)
     return replace(settings, device=device, spool=spool, mqtt=replace(mqtt, **files), file=file)

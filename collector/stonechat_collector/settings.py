@@ -17,7 +17,7 @@ from stonechat.config import Conflict, option
 from stonechat.errors import ConfigError, Fault
 from stonechat.kinds import Address, Kind
 from stonechat.link import LINK_FILES, Link
-from stonechat.places import named_file, state_directory
+from stonechat.places import CREDENTIAL, named_file, state_directory
 
 DEFAULT_FILE = "/etc/stonechat/collector.toml"
 
@@ -131,10 +131,13 @@ class Settings:
             yield Conflict("ingest.share_group", 'needs broker.protocol = "5"')
 
 
-def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+def load(
+    path: str | None = None, environ: Mapping[str, str] = os.environ, *, credentials: bool = True
+) -> Settings:
     """Read the settings from a file, or from `DEFAULT_FILE` where path is None; that one may be missing.
 
     What depends on the machine is filled in: the database, the paths of secrets.
+    ``credentials`` tells whether systemd credentials must be there, as they are in the service and nowhere else.
 
     Raises:
         ConfigError: with every fault in the file, and of files that it names and that cannot be read.
@@ -156,7 +159,8 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Se
     for key in LINK_FILES:
         if name := getattr(broker, key):
             files[key] = named_file(name, file, environ)
-            faults.extend(_unreadable(files[key], file, f"broker.{key}"))
+            if credentials or not name.startswith(CREDENTIAL):
+                faults.extend(_unreadable(files[key], file, f"broker.{key}"))
     if faults:
         raise ConfigError(faults)
     return replace(settings, store=store, broker=replace(broker, **files), file=file)

@@ -23,14 +23,10 @@ class Link:
         kinds.url({"mqtt": 1883, "mqtts": 8883}, "mqtts://broker.example:8883"), "", "the broker; empty: none"
     )
     username: str = option(_TEXT, "", "user name at the broker")
-    password_file: str = option(
-        kinds.path(), "", "file that holds the password; a bare name is a systemd credential"
-    )
+    password_file: str = option(kinds.path(), "", "file that holds the password, or credential:NAME")
     ca_file: str = option(kinds.path(), "", "CA certificates to check the broker by; default: the system's")
     cert_file: str = option(kinds.path(), "", "certificate to show to the broker")
-    key_file: str = option(
-        kinds.path(), "", "private key of that certificate; a bare name is a systemd credential"
-    )
+    key_file: str = option(kinds.path(), "", "private key of that certificate, or credential:NAME")
     protocol: str = option(kinds.one_of("5", "3.1.1"), "5", "version of MQTT")
 
     def conflicts(self, given: set[str]) -> Iterator[Conflict]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 
+CREDENTIAL = "credential:"
+"""Before a name, in place of a path: a systemd credential of the service (``LoadCredential=``)."""
+
 
 def state_directory(service: str, environ: Mapping[str, str], *, system: bool) -> str:
     """Return the directory for state of a service such as ``stonechat``.
@@ -27,12 +30,10 @@ def state_directory(service: str, environ: Mapping[str, str], *, system: bool) -
 def named_file(name: str, config_file: str, environ: Mapping[str, str]) -> str:
     """Return the path of a file that a configuration names.
 
-    An absolute path is itself. A bare name is a systemd credential (``LoadCredential=``) where the service has any;
-    everything else is relative to the directory of the configuration's file.
+    ``credential:NAME`` is a systemd credential, an absolute path is itself, and every other path is relative to the
+    directory of the configuration's file.
     """
-    if name.startswith("/"):
-        return name
-    credentials = environ.get("CREDENTIALS_DIRECTORY", "")
-    if credentials and "/" not in name:
-        return posixpath.join(credentials, name)
+    if name.startswith(CREDENTIAL):
+        directory = environ.get("CREDENTIALS_DIRECTORY", "/run/credentials")
+        return posixpath.join(directory, name.removeprefix(CREDENTIAL))
     return posixpath.join(posixpath.dirname(config_file), name)
