@@ -1,0 +1,94 @@
+"""One body on its way through: its coding undone, and held or cut into pieces within the bounds."""
+
+from __future__ import annotations
+
+from .bounds import Bounds, Budget
+from .decoding import Inflater, UnknownCodingError
+from .ndjson import LineStream
+from .sse import EventStream, OverBoundError
+
+
+class Body:
+    """Reads a body as a whole, or as the pieces of a stream.
+
+    ``note`` says why it is no longer read ("body_over_bound", "coding_unknown"); None while it is. What it holds is
+    taken from the budget, and given back by ``close``, which must be called.
+    """
+
+    __slots__ = ("_accounted", "_bounds", "_budget", "_inflater", "_stream", "_whole", "note")
+
+    def __init__(self, bounds: Bounds, budget: Budget, *, coding: bytes = b"", form: str = "whole") -> None:
+        """Read a body in a content coding (b"" or b"identity" for none).
+
+        Args:
+            form: ``whole``; ``sse`` or ``lines`` for a stream's pieces.
+        """
+        self._bounds = bounds
+        self._budget = budget
+        self._accounted = 0
+        self._whole = bytearray()
+        self._stream: EventStream | LineStream | None = None
+        if form == "sse":
+            self._stream = EventStream(bounds.body_bytes)
+        elif form == "lines":
+            self._stream = LineStream(bounds.body_bytes)
+        self._inflater: Inflater | None = None
+        self.note: str | None = None
+        coding = coding.strip().lower()
+        if coding not in {b"", b"identity"}:
+            try:
+                self._inflater = Inflater(coding, bounds.inflated_bytes)
+            except UnknownCodingError:
+                self.note = "coding_unknown"
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Take the next bytes; return the pieces of a stream that they complete (none for a whole)."""
+        if self.note is not None:
+            return []
+        try:
+            if self._inflater is not None:
+                data = self._inflater.feed(data)
+            if self._stream is None:
+                self._whole += data
+                held, pieces = len(self._whole), []
+                if held > self._bounds.body_bytes:
+                    raise OverBoundError
+            else:
+                pieces = self._stream.feed(data)
+                held = self._stream.held
+        except OverBoundError:
+            self._give_up("body_over_bound")
+            return []
+        except UnknownCodingError:
+            self._give_up("coding_unknown")
+            return []
+        if self._budget.take(held - self._accounted):
+            self._accounted = held
+        else:
+            self._give_up("body_over_bound")
+        return pieces
+
+    def finish(self) -> list[bytes]:
+        """Return the piece of a stream that its end completes."""
+        if self.note is not None or self._stream is None:
+            return []
+        try:
+            return self._stream.finish()
+        except OverBoundError:
+            self._give_up("body_over_bound")
+            return []
+
+    def whole(self) -> bytes | bytearray | None:
+        """Return the whole body; None where it was a stream or could not be read."""
+        return None if self.note is not None or self._stream is not None else self._whole
+
+    def close(self) -> None:
+        """Let go of all that is held."""
+        self._budget.take(-self._accounted)
+        self._accounted = 0
+        self._whole = bytearray()
+
+    def _give_up(self, note: str) -> None:
+        self.note = note
+        self._inflater = None
+        self.close()
