@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
 Ranges = tuple[tuple[int, int], ...]
@@ -57,7 +57,7 @@ def count(ranges: Iterable[tuple[int, int]]) -> int:
     return sum(high - low + 1 for low, high in ranges)
 
 
-def standing(ranges: Ranges, low: int, high: int) -> Standing:
+def standing(ranges: Sequence[tuple[int, int]], low: int, high: int) -> Standing:
     """How the range ``low..high`` stands to a canonical set."""
     index = bisect_right(ranges, (high, 1 << 64)) - 1
     if index < 0 or ranges[index][1] < low:
