@@ -1,0 +1,94 @@
+"""The agent's own endpoint answers under its own address, and nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from stonechat.catalog import metric_id
+from stonechat.record import DEVICE, Series
+from stonechat.values import counter, gauge, tally
+from stonechat_agent.local.endpoint import Endpoint, json_page
+from stonechat_agent.local.prometheus import render
+
+
+async def _ask(port: int, raw: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(raw)
+    await writer.drain()
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    return answer
+
+
+def ask(*requests: str) -> list[bytes]:
+    """Each request to an endpoint of its own run; ``{port}`` stands for its port."""
+
+    async def run() -> list[bytes]:
+        endpoint = Endpoint({"/ok": lambda: json_page({"fine": True}), "/bad": lambda: json_page(1 / 0)})
+        port = await endpoint.start("127.0.0.1", 0)
+        try:
+            return [
+                await _ask(port, request.replace("{port}", str(port)).encode("latin-1"))
+                for request in requests
+            ]
+        finally:
+            await endpoint.stop()
+
+    return asyncio.run(run())
+
+
+GOOD = "GET /ok?x=1 HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_text", "status"),
+    [
+        (GOOD, b"200"),
+        (GOOD.replace("127.0.0.1:", "localhost:"), b"200"),
+        (GOOD.replace("127.0.0.1:{port}", "evil.example"), b"403"),
+        (GOOD.replace("127.0.0.1:{port}", "evil.example:{port}"), b"403"),
+        (GOOD.replace("Connection", "Origin: http://evil.example\r\nConnection"), b"403"),
+        (GOOD.replace("Connection", "Origin: http://127.0.0.1:{port}\r\nConnection"), b"200"),
+        (GOOD.replace("/ok", "/nothing"), b"404"),
+        (GOOD.replace("/ok", "/bad"), b"500"),
+        (GOOD.replace("GET", "POST"), b"405"),
+        ("nonsense\r\n\r\n", b"400"),
+        ("GET /ok HTTP/1.1\r\nX: " + "y" * 20_000 + "\r\n\r\n", b"431"),
+        ("GET /ok HTTP/1.0\r\n\r\n", b"403"),
+    ],
+)
+def test_requests_and_their_status(request_text: str, status: bytes) -> None:
+    assert ask(request_text)[0].split(b" ")[1] == status
+
+
+def test_requests_on_one_connection_are_answered_in_their_order() -> None:
+    kept = GOOD.replace("Connection: close\r\n", "")
+    answer = ask(kept + kept + GOOD)[0]
+    assert answer.count(b'{"fine":true}') == 3
+
+
+def test_head_has_no_body() -> None:
+    assert ask(GOOD.replace("GET", "HEAD"))[0].endswith(b"\r\n\r\n")
+
+
+def test_prometheus_text_has_base_units_and_bounded_labels() -> None:
+    text = render(
+        {
+            DEVICE: {
+                metric_id("system.cpu.utilization"): gauge([2500, 5000], 1, 1),
+                metric_id("system.disk.io.read"): counter(4096),
+            },
+            Series("engine", "m:3b", "chat"): {
+                metric_id("stonechat.exchange.outcomes"): tally({"ok": 2}),
+                metric_id("gen_ai.server.request.duration"): (3, 200, 0, 3_000_000, 347, 3),
+            },
+        }
+    )
+    assert "system_cpu_utilization 0.5\n" in text
+    assert "system_disk_io_read_bytes_total 4096\n" in text
+    labels = 'engine="engine",model="m:3b",operation="chat"'
+    assert f'stonechat_exchange_outcomes_total{{{labels},value="ok"}} 2\n' in text
+    assert f"gen_ai_server_request_duration_seconds_sum{{{labels}}} 3\n" in text
+    assert f"gen_ai_server_request_duration_seconds_count{{{labels}}} 3\n" in text

@@ -1,0 +1,166 @@
+"""Windows: when they are cut, and what an exchange adds to them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stonechat import sketch
+from stonechat.catalog import BY_NAME, metric_id
+from stonechat.exchange import Exchange, Operation, Outcome, Provenance, Quantity
+from stonechat.record import DEVICE, OTHER, Flag, Record, Series, fold_values
+from stonechat.slots import Slots
+from stonechat_agent.sampling.reading import Reading
+from stonechat_agent.window import Clocks, Cutter, Now, WindowBuilder
+
+LENGTH = 60_000
+WALL = 1_700_000_040_000  # a whole minute
+
+
+def at(ms: int, *, wall: int = 0, asleep: int = 0, synced: bool = True) -> Now:
+    return Now(100_000 + ms - asleep, 500_000 + ms, WALL + ms + wall, synced)
+
+
+def test_a_window_ends_at_the_whole_minute_of_a_synchronised_clock() -> None:
+    cutter = Cutter(LENGTH)
+    cutter.opened(at(12_000))
+    assert cutter.due(at(12_000)) == 48_000
+    assert cutter.look(at(59_999)) is None
+    cut = cutter.look(at(60_000))
+    assert cut is not None
+    assert cut.flags == Flag(0)
+
+
+def test_without_a_clock_a_window_ends_at_multiples_of_the_boottime() -> None:
+    cutter = Cutter(LENGTH)
+    now = at(0, synced=False)
+    cutter.opened(now)
+    assert cutter.due(now) == LENGTH - now.boottime % LENGTH
+
+
+@pytest.mark.parametrize("step", [-86_400_000, -1_500, 1_500, 10**12])
+def test_a_step_of_the_wall_clock_cuts_the_window(step: int) -> None:
+    cutter = Cutter(LENGTH)
+    cutter.opened(at(1_000))
+    cut = cutter.look(at(2_000, wall=step))
+    assert cut is not None
+    assert (cut.flags, cut.step_ms) == (Flag.CUT_CLOCK, step)
+
+
+def test_slewing_does_not_cut() -> None:
+    cutter = Cutter(LENGTH)
+    cutter.opened(at(0))
+    for second in range(1, 59):
+        assert cutter.look(at(second * 1000, wall=second * 5)) is None
+
+
+def test_waking_from_suspend_cuts_the_window() -> None:
+    cutter = Cutter(LENGTH)
+    cutter.opened(at(1_000))
+    cut = cutter.look(at(30_000, asleep=25_000))
+    assert cut is not None
+    assert (cut.flags, cut.suspended_ms) == (Flag.CUT_SUSPEND, 25_000)
+
+
+def builder(slots: Slots | None = None) -> WindowBuilder:
+    return WindowBuilder(at(0), order=3, description=b"describe", slots=slots or Slots(), length_ms=LENGTH)
+
+
+def answered(**changed: object) -> Exchange:
+    exchange = Exchange("engine", Operation.CHAT, "openai.chat", "asked", "answers", True)
+    exchange.accepted_ns = 10**9
+    exchange.first_byte_ns = exchange.accepted_ns + 200_000_000
+    exchange.first_token_ns = exchange.accepted_ns + 210_000_000
+    exchange.last_byte_ns = exchange.accepted_ns + 2_000_000_000
+    exchange.finish_reason = "stop"
+    exchange.input_tokens = Quantity(30, Provenance.ENGINE)
+    exchange.cached_tokens = Quantity(10, Provenance.ENGINE)
+    exchange.output_tokens = Quantity(101, Provenance.ENGINE)
+    exchange.prefill_duration = Quantity(200_000_000, Provenance.ENGINE)
+    exchange.decode_duration = Quantity(2_000_000_000, Provenance.ENGINE)
+    for name, value in changed.items():
+        setattr(exchange, name, value)
+    return exchange
+
+
+def quantile(record: Record, series: Series, name: str) -> float | None:
+    return sketch.quantile(record.values[series][metric_id(name)][1:], 0.5)  # type: ignore[arg-type]
+
+
+def test_an_exchange_counts_under_the_model_that_answered() -> None:
+    window = builder()
+    window.add_exchange(answered())
+    record = window.build(at(LENGTH))
+    series = Series("engine", "answers", "chat")
+    assert set(record.values) == {series}
+    assert quantile(record, series, "gen_ai.server.time_to_first_token") == pytest.approx(210_000, rel=0.02)
+    assert quantile(record, series, "stonechat.decode.rate") == pytest.approx(50_000, rel=0.02)
+    assert quantile(record, series, "gen_ai.server.time_per_output_token") == pytest.approx(20_000, rel=0.02)
+    assert quantile(record, series, "stonechat.prefill.rate") == pytest.approx(100_000, rel=0.02)
+    assert (record.last_order, record.last_boottime) == (3, 560_000)
+    assert (record.step, record.observed, record.cover, record.start) == (LENGTH, LENGTH, (), None)
+
+
+def test_a_failed_exchange_counts_as_error_and_not_as_a_fast_answer() -> None:
+    window = builder()
+    window.add_exchange(answered(outcome=Outcome.ERROR, error_type="http_5xx", finish_reason=None))
+    metrics = window.build(at(LENGTH)).values[Series("engine", "answers", "chat")]
+    assert metrics[metric_id("stonechat.exchanges.failed")] == (1, 1)
+    assert metrics[metric_id("error.type")] == (5, "http_5xx", 1)
+    assert metric_id("gen_ai.server.request.duration") not in metrics
+    assert metric_id("gen_ai.server.time_to_first_token") not in metrics
+
+
+def test_what_is_unknown_adds_nothing() -> None:
+    window = builder()
+    window.add_exchange(Exchange("engine"))
+    metrics = window.build(at(LENGTH)).values[Series("engine", "", "other")]
+    assert set(metrics) == {metric_id("stonechat.exchanges"), metric_id("stonechat.exchange.outcomes")}
+
+
+def test_models_beyond_the_slots_count_as_other() -> None:
+    window = builder()
+    for number in range(40):
+        window.add_exchange(answered(response_model=f"m{number}"))
+    record = window.build(at(LENGTH))
+    assert len(record.values) == 17
+    assert record.values[OTHER][metric_id("stonechat.exchanges")] == (1, 24)
+
+
+@given(st.lists(st.integers(0, 10**9), min_size=2, max_size=40), st.integers(1, 39))
+def test_two_windows_fold_into_what_one_would_have_held(values: list[int], cut: int) -> None:
+    cpu, faults = metric_id("system.cpu.utilization"), metric_id("system.paging.faults")
+    cut = min(cut, len(values) - 1)
+    parts = []
+    for group in (values, values[:cut], values[cut:]):
+        window = builder()
+        for value in group:
+            window.add_sample([Reading(cpu, value), Reading(faults, value), Reading(45, value, "engine")])
+        parts.append(window.build(at(LENGTH)).values)
+    whole, one, other = parts
+    folded = fold_values(one, other)
+    last = whole[DEVICE][cpu][5]
+    assert folded[DEVICE].get(faults) == whole[DEVICE].get(faults)
+    assert folded[DEVICE][cpu][1:5] == whole[DEVICE][cpu][1:5]
+    assert last == values[-1]
+
+
+def test_a_source_never_feeds_a_metric_that_only_scores_fill() -> None:
+    with pytest.raises(ValueError, match="histogram"):
+        builder().add_reading(Reading(BY_NAME["stonechat.score.toxic"].id, 1))
+
+
+def test_a_window_without_a_sure_clock_says_so() -> None:
+    window = WindowBuilder(
+        at(0, synced=False), order=1, description=b"describe", slots=Slots(), length_ms=LENGTH
+    )
+    assert window.build(at(LENGTH)).flags == Flag.UNSYNCED
+
+
+def test_the_clocks_are_read_in_milliseconds() -> None:
+    clocks = Clocks()
+    one, other = clocks.now(), clocks.now()
+    assert one.monotonic <= other.monotonic <= one.monotonic + 5_000
+    assert one.boottime >= one.monotonic
+    assert one.wall > 1_760_000_000_000
