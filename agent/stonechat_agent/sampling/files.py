@@ -104,9 +104,10 @@ def whole(data: bytes) -> int | None:
     if not text or len(text) > 20 or not text.lstrip(b"-").isdigit():
         return None
     try:
-        return int(text)
+        value = int(text)
     except ValueError:
         return None
+    return value if abs(value) < 1 << 64 else None
 
 
 def labelled(data: bytes, label: bytes) -> int | None:

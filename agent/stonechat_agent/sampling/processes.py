@@ -113,7 +113,7 @@ class Usage(NamedTuple):
     rss_bytes: int
     """Resident memory now. Pages that several processes share count for each."""
     threads: int
-    major_faults: int
+    major_faults: int | None
     read_bytes: int | None
     """Bytes read from storage; None where no process's ``io`` may be read."""
     write_bytes: int | None
@@ -185,7 +185,8 @@ class Tree:
     def read(self) -> Usage:
         """Return what was used since the last read; processes that ended are dropped."""
         ticks: int | None = None
-        rss = threads = faults = 0
+        rss = threads = 0
+        faults: int | None = None
         moved: tuple[int, int] | None = None
         for pid, process in list(self._processes.items()):
             try:
@@ -201,7 +202,7 @@ class Tree:
             rss += stat.resident_pages * PAGE_BYTES
             threads += stat.threads
             if process.major_faults is not None:
-                faults += max(0, stat.major_faults - process.major_faults)
+                faults = (faults or 0) + max(0, stat.major_faults - process.major_faults)
             process.major_faults = stat.major_faults
             transferred = _transferred(process)
             if transferred is not None:

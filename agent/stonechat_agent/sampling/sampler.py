@@ -192,6 +192,8 @@ class SamplingThread:
         callback: Callable[[Sample], None],
         clock: Clock | None = None,
     ) -> None:
+        if interval_ns <= 0:
+            raise ValueError(f"interval of {interval_ns} ns: must be positive")
         self._sampler = sampler
         self._interval_ns = interval_ns
         self._callback = callback
