@@ -1,0 +1,164 @@
+"""The three devices of the demo, and how their characters come about by real means."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from stonechat_collector.demo.load import User, openai_chat
+from stonechat_collector.demo.processes import Processes
+
+WINDOW_SECONDS = 5
+RIVALS = 5
+"""Busy processes that share the starved engine's core with it: it gets a sixth."""
+_RESTART_EVERY_SECONDS = 9.0
+_DOWN_SECONDS = 2.0
+_BUSY = "while True: pass"
+
+
+class Character(NamedTuple):
+    """One device."""
+
+    name: str
+    what: str
+    """For people: what is to be seen on it."""
+    tokens: int
+    think_seconds: float
+    starved: bool = False
+    erring: bool = False
+
+
+CHARACTERS = (
+    Character("lobby-kiosk", "healthy", 48, 1.2),
+    Character("floor-robot", "starved of CPU by a competing load", 24, 0.6, starved=True),
+    Character("till-assistant", "its engine crashes, restarts and is asked too much", 16, 0.4, erring=True),
+)
+
+
+class Ports(NamedTuple):
+    """Where a device's parts listen on loopback."""
+
+    engine: int
+    relay: int
+    local: int
+
+
+class Device:
+    """One device: an engine, the agent beside it, a user, and what troubles it."""
+
+    def __init__(
+        self,
+        character: Character,
+        ports: Ports,
+        *,
+        broker: int,
+        state: Path,
+        processes: Processes,
+        engine: str = "",
+    ) -> None:
+        """``engine`` is the URL of an engine that runs already; without it the device gets a demo engine."""
+        self.character = character
+        self._ports = ports
+        self._processes = processes
+        self._engine = engine
+        self._restart_at: float | None = None
+        self._user: User | None = None
+        self._config = state / f"{character.name}.toml"
+        upstream = engine or f"http://127.0.0.1:{ports.engine}"
+        self._config.write_text(
+            f"""\
+[device]
+id = "{character.name}"
+fleet = "demo"
+labels = {{ site = "demo" }}
+[engine]
+upstream = "{upstream}"
+listen = "127.0.0.1:{ports.relay}"
+[window]
+length = "{WINDOW_SECONDS}s"
+[spool]
+path = "{state / character.name}"
+min_free = "0B"
+[mqtt]
+url = "mqtt://127.0.0.1:{broker}"
+keep_alive = "10s"
+[local]
+listen = "127.0.0.1:{ports.local}"
+"""
+        )
+
+    @property
+    def agent(self) -> str:
+        """The name of the agent's process."""
+        return f"{self.character.name}.agent"
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine's process."""
+        return f"{self.character.name}.engine"
+
+    @property
+    def relay_url(self) -> str:
+        """Where the device's applications ask."""
+        return f"http://127.0.0.1:{self._ports.relay}"
+
+    def start(self, model: str, seed: int) -> None:
+        """Start everything of this device."""
+        calm, busy = _cores()
+        if not self._engine:
+            self._start_engine()
+        if self.character.starved:
+            for number in range(RIVALS):
+                self._processes.start(f"{self.character.name}.rival-{number}", ["-c", _BUSY], cores=busy)
+        self._processes.start(
+            self.agent, ["-m", "stonechat_agent", "agent", "--config", str(self._config)], cores=calm
+        )
+        if self.character.erring:
+            self._restart_at = time.monotonic() + _RESTART_EVERY_SECONDS
+        self._user = User(
+            self.relay_url,
+            seed=seed,
+            tokens=self.character.tokens,
+            think_seconds=self.character.think_seconds,
+            model=model,
+            too_long=0.1 if self.character.erring else 0.0,
+            asks=(openai_chat,) if self._engine else (),
+        )
+        self._user.start()
+
+    def tick(self) -> None:
+        """Do what is due: the erring device's engine crashes and comes back."""
+        if self._restart_at is None or time.monotonic() < self._restart_at:
+            return
+        if self._processes.ended(self.engine):
+            self._start_engine()
+            self._restart_at = time.monotonic() + _RESTART_EVERY_SECONDS
+        else:
+            self._processes.kill(self.engine)
+            self._restart_at = time.monotonic() + _DOWN_SECONDS
+
+    def stop(self) -> None:
+        """Send the user home."""
+        if self._user is not None:
+            self._user.stop()
+
+    def _start_engine(self) -> None:
+        calm, busy = _cores()
+        self._processes.start(
+            self.engine,
+            [
+                *("-m", "stonechat_agent", "demo-engine", "--listen", f"127.0.0.1:{self._ports.engine}"),
+                *("--threads", "1", "--slots", "2"),
+            ],
+            cores=busy if self.character.starved else calm,
+        )
+
+
+def _cores() -> tuple[list[int], list[int]]:
+    """(The cores of calm, the one that the starved engine shares with its rivals); the same one where there is one."""
+    if not hasattr(os, "sched_getaffinity"):
+        return [], []
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[:-1] or cores, cores[-1:]
