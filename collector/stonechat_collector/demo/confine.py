@@ -27,7 +27,7 @@ def main() -> None:
             sys.exit(1)  # the parent ended before it could be tied to
         if cores != "-":
             os.sched_setaffinity(0, [int(core) for core in cores.split(",")])
-    os.execv(sys.executable, [sys.executable, *arguments])
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 - to become it is the point
 
 
 if __name__ == "__main__":
