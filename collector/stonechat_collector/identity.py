@@ -60,8 +60,7 @@ class Sighting(NamedTuple):
 def see(runs: Sequence[Run], epoch: str, order: int, *, sent: int, wall: int, now: int) -> Sighting:
     """Tell what a message of a run says; ``sent`` and ``wall`` are its header's clocks, ``now`` the collector's."""
     if runs and runs[0].epoch == epoch:  # by far the most
-        others = (run if run.passed else run._replace(passed=True) for run in runs[1:])
-        return Sighting((_again(runs[0], sent, wall, now), *others))
+        return Sighting((_again(runs[0], sent, wall, now), *_passed(runs[1:])))
     known = next((run for run in runs if run.epoch == epoch), None)
     if known is None:
         run = Run(epoch, order, sent, sent, wall, now, now)
@@ -71,7 +70,7 @@ def see(runs: Sequence[Run], epoch: str, order: int, *, sent: int, wall: int, no
         duplicate = any(order == other.order for other in runs)
         succeeded = order < current.order and now - current.last > SUCCESSION_MS
         if order >= current.order or succeeded:
-            return Sighting((run, *runs)[:RUNS], duplicate, succeeded)
+            return Sighting((run, *_passed(runs))[:RUNS], duplicate, succeeded)
         return Sighting((*runs[: RUNS - 1], run), duplicate)
     if sent <= known.sent:  # a message that was delivered before, or overtaken
         return Sighting(tuple(runs))
@@ -85,8 +84,12 @@ def see(runs: Sequence[Run], epoch: str, order: int, *, sent: int, wall: int, no
     duplicate = order == current.order or run.returns >= RETURNS
     succeeded = order < current.order and now - current.last > SUCCESSION_MS
     if order >= current.order or succeeded:
-        return Sighting((run, *others), duplicate, succeeded)
+        return Sighting((run, *_passed(others)), duplicate, succeeded)
     return Sighting((others[0], run, *others[1:]), duplicate)
+
+
+def _passed(runs: Sequence[Run]) -> tuple[Run, ...]:
+    return tuple(run if run.passed else run._replace(passed=True) for run in runs)
 
 
 def _again(run: Run, sent: int, wall: int, now: int) -> Run:
