@@ -16,7 +16,7 @@ from typing import Any
 from .files import labelled, read_file, read_text
 from .nvidia import is_present
 
-TEXT_LIMIT = 64
+TEXT_LIMIT = 96
 CLASS_LIMIT = 63
 GPUS = 8
 MEMORY_STEP_MIB = 64

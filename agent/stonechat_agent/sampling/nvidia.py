@@ -1,8 +1,8 @@
 """NVIDIA GPUs through NVML (``pynvml`` of nvidia-ml-py; NVIDIA's NVML API reference).
 
 The library is loaded only where an NVIDIA device node exists, and not on a Jetson, whose NVML knows next to nothing of
-its GPU. Each figure that a GPU does not support is asked for once. A GPU that falls off the bus is left out; when all
-are lost, or the driver is, the source fails and is opened anew later.
+its GPU. Each figure that a GPU does not support is asked for once. A GPU that falls off the bus is left out; when none
+answers any more, or the driver is gone, the source fails and is opened anew later.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ REASONS = (
     (0x40, "hardware_thermal"),
     (0x80, "power_brake"),
 )
+
+ERRORS_NS = 10_000_000_000
+"""Between two readings of the error counters, which take the driver the longest and change the least."""
 
 
 def is_present(proc: str, dev: str) -> bool:
@@ -88,14 +91,16 @@ class Nvidia:
     def read(self, now_ns: int) -> Iterator[Reading]:
         engines = self._engine_pids()
         shown = []
+        failure = None
         for gpu in self._gpus:
             try:
-                shown.append(gpu.read(engines))
-            except self._nvml.NVMLError_GpuIsLost:
-                gpu.lost = True
+                shown.append(gpu.read(now_ns, engines))
+            except self._nvml.NVMLError as error:
+                failure = error
+                gpu.lost = isinstance(error, self._nvml.NVMLError_GpuIsLost)
+        if not shown and failure is not None:
+            raise failure
         self._gpus = [gpu for gpu in self._gpus if not gpu.lost]
-        if not self._gpus:
-            raise RuntimeError("no GPU answers any more")
         yield from _together(shown)
 
     def close(self) -> None:
@@ -120,6 +125,7 @@ class _Gpu:
         self._handle = handle
         self._counters = Increments()
         self._unsupported: set[str] = set()
+        self._errors_ns = 0
         self.lost = False
 
     def _ask(self, function: str, *arguments: Any) -> Any:
@@ -136,7 +142,8 @@ class _Gpu:
         except (nvml.NVMLError_Unknown, nvml.NVMLError_NoPermission, nvml.NVMLError_NoData):
             return None
 
-    def read(self, engines: Mapping[str, frozenset[int]]) -> _Figures:
+    def read(self, now_ns: int, engines: Mapping[str, frozenset[int]]) -> _Figures:
+        """Return what the GPU shows. Raises NVMLError where it, or the driver, is in no state to say anything."""
         nvml = self._nvml
         figures = _Figures()
         rates = self._ask("nvmlDeviceGetUtilizationRates")
@@ -162,12 +169,18 @@ class _Gpu:
             reasons = self._ask("nvmlDeviceGetCurrentClocksThrottleReasons")
         if reasons is not None:
             figures.reasons = tuple(word for bit, word in REASONS if reasons & bit)
-        uncorrected = (nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC)
-        self._count(figures, ERRORS, "ecc", self._ask("nvmlDeviceGetTotalEccErrors", *uncorrected))
-        self._count(figures, ERRORS, "replay", self._ask("nvmlDeviceGetPcieReplayCounter"))
+        if now_ns >= self._errors_ns:
+            self._errors_ns = now_ns + ERRORS_NS
+            self._errors(figures)
         if any(engines.values()):
             self._engines(figures, engines)
         return figures
+
+    def _errors(self, figures: _Figures) -> None:
+        nvml = self._nvml
+        uncorrected = (nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC)
+        self._count(figures, ERRORS, "ecc", self._ask("nvmlDeviceGetTotalEccErrors", *uncorrected))
+        self._count(figures, ERRORS, "replay", self._ask("nvmlDeviceGetPcieReplayCounter"))
 
     def _count(self, figures: _Figures, metric: int, key: str, value: int | None) -> None:
         added = None if value is None else self._counters.step(key, value)
