@@ -11,7 +11,7 @@ from .sse import EventStream, OverBoundError
 class Body:
     """Reads a body as a whole, or as the pieces of a stream.
 
-    ``note`` says why it is no longer read ("body_over_bound", "coding_unknown"); None while it is. What it holds is
+    ``note`` says why it is no longer read ("body_over_bound", "coding_unreadable"); None while it is. What it holds is
     taken from the budget, and given back by ``close``, which must be called.
     """
 
@@ -39,7 +39,7 @@ class Body:
             try:
                 self._inflater = Inflater(coding, bounds.inflated_bytes)
             except UnknownCodingError:
-                self.note = "coding_unknown"
+                self.note = "coding_unreadable"
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take the next bytes; return the pieces of a stream that they complete (none for a whole)."""
@@ -60,7 +60,7 @@ class Body:
             self._give_up("body_over_bound")
             return []
         except UnknownCodingError:
-            self._give_up("coding_unknown")
+            self._give_up("coding_unreadable")
             return []
         if self._budget.take(held - self._accounted):
             self._accounted = held
@@ -69,7 +69,9 @@ class Body:
         return pieces
 
     def finish(self) -> list[bytes]:
-        """Return the piece of a stream that its end completes."""
+        """Take the body's end; return the piece of a stream that it completes."""
+        if self._inflater is not None and not self._inflater.complete:
+            self._give_up("coding_unreadable")
         if self.note is not None or self._stream is None:
             return []
         try:

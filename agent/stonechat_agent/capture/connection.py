@@ -140,8 +140,9 @@ class Connection:
 
     def engine_closed(self, now_ns: int) -> Sequence[Exchange]:
         """The connection to the engine is gone."""
-        self._engine_gone(now_ns)
-        return self._close()
+        finished = self._engine_gone(now_ns)
+        self._requests = self._responses = None
+        return finished
 
     def client_closed(self, now_ns: int) -> Sequence[Exchange]:
         """The client is gone: whatever it still waited for is aborted. (That it sends no more needs no telling.)"""

@@ -14,7 +14,7 @@ class UnknownCodingError(Exception):
 class Inflater:
     """Undoes gzip (several members too) and deflate, with or without a zlib header."""
 
-    __slots__ = ("_deflate", "_left", "_start", "_stream")
+    __slots__ = ("_deflate", "_fresh", "_left", "_start", "_stream")
 
     def __init__(self, coding: bytes, limit: int) -> None:
         """Undo coding: one of gzip, x-gzip, deflate.
@@ -28,6 +28,12 @@ class Inflater:
         self._start = bytearray()
         self._stream = None if self._deflate else _open(31)
         self._left = limit
+        self._fresh = True
+
+    @property
+    def complete(self) -> bool:
+        """Whether what was fed ends where a coded body may end; so does nothing at all."""
+        return not self._start if self._stream is None else self._stream.eof or self._fresh
 
     def feed(self, data: bytes) -> bytes:
         """Return what data inflates to.
@@ -48,6 +54,7 @@ class Inflater:
             self._stream = _open(15 if is_zlib else -15)
             self._start.clear()
         pieces = []
+        self._fresh = self._fresh and not data
         try:
             while data:
                 if self._stream.eof:

@@ -1,8 +1,8 @@
 """HTTP/1 framing of both directions of a connection, by llhttp (``httptools``), from pieces of any size.
 
 ``Requests`` and ``Responses`` take bytes and call a listener: head, body, end of each message. What llhttp leaves to
-its user is done here: answers without a body to HEAD, answers that end with the connection, requests that offer an upgrade
-and have a body all the same (Java's HTTP client offers h2c so), bounded heads, and sizes.
+its user is done here: answers without a body to HEAD, answers that end with the connection, requests that offer an
+upgrade and have a body all the same (Java's HTTP client offers h2c so), bounded heads, and sizes.
 
 Sizes count a message as it is usually written: one space after a header's colon, no chunk extensions, no trailers. So
 they do not depend on how the bytes were cut, and differ from what was sent only for senders that write otherwise.
