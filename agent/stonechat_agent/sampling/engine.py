@@ -29,7 +29,7 @@ CHARGED = metric_id("stonechat.engine.memory.charged")
 
 SEARCH_NS = 5_000_000_000
 """Between two searches of an engine that is not found: each looks at every process."""
-RENEW_NS = 2_000_000_000
+RENEW_NS = 3_000_000_000
 """Between two looks at which processes belong to the tree."""
 
 

@@ -10,13 +10,17 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from .files import File, labelled, read_file
+from .files import File, labelled, read_file, whole
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 PROCESSES = 64
-"""Processes followed of one tree, and at most this many threads asked a second."""
+"""Processes followed of one tree."""
+THREADS = 32
+"""Threads asked at one read; a tree with more is asked more seldom."""
+PREEMPTIONS_EVERY = 5
+"""Reads between two that ask for context switches."""
 
 
 class Stat(NamedTuple):
@@ -124,7 +128,7 @@ class Usage(NamedTuple):
 
 
 class _Process:
-    __slots__ = ("cpu", "io", "major_faults", "pid", "start", "stat", "tasks", "transferred")
+    __slots__ = ("cpu", "io", "major_faults", "pid", "start", "stat", "threads", "transferred")
 
     def __init__(self, proc: str, pid: int, start: int) -> None:
         self.pid = pid
@@ -134,7 +138,8 @@ class _Process:
         self.cpu: int | None = None
         self.major_faults: int | None = None
         self.transferred: tuple[int, int] | None = None
-        self.tasks: dict[str, tuple[int, int]] | None = None
+        # What each thread's file said last, by file and thread; no entry: never asked, and not born since.
+        self.threads: dict[str, dict[str, int]] = {}
 
     def close(self) -> None:
         self.stat.close()
@@ -178,7 +183,8 @@ class Tree:
                 known.close()
             process = self._processes[pid] = _Process(self._proc, pid, stat.start)
             if before is not None and stat.start > before:
-                process.major_faults, process.transferred, process.tasks = 0, (0, 0), {}
+                process.major_faults, process.transferred = 0, (0, 0)
+                process.threads = {"schedstat": {}, "status": {}}
         for pid in self._processes.keys() - wanted:
             self._processes.pop(pid).close()
 
@@ -213,7 +219,15 @@ class Tree:
                         written + max(0, transferred[1] - process.transferred[1]),
                     )
                 process.transferred = transferred
-        waited = self._tasks(threads) if self._with_tasks else None
+        run_delay_ns = preemptions = None
+        if self._with_tasks:
+            self._turn += 1
+            turns = -(-max(1, threads) // THREADS)
+            if self._turn % turns == 0:
+                run_delay_ns = self._of_threads("schedstat", _run_delay)
+            # status is twice as dear as schedstat, and of less use at once.
+            if self._turn % (PREEMPTIONS_EVERY * turns) == 1:
+                preemptions = self._of_threads("status", _preemptions)
         return Usage(
             ticks=ticks,
             rss_bytes=rss,
@@ -221,49 +235,51 @@ class Tree:
             major_faults=faults,
             read_bytes=moved[0] if moved else None,
             write_bytes=moved[1] if moved else None,
-            run_delay_ns=waited[0] if waited else None,
-            preemptions=waited[1] if waited else None,
+            run_delay_ns=run_delay_ns,
+            preemptions=preemptions,
         )
 
-    def _tasks(self, threads: int) -> tuple[int, int] | None:
-        """Return run delay (ns) and preemptions of all threads since they were last asked.
+    def _of_threads(self, file: str, value_of: Callable[[bytes], int | None]) -> int | None:
+        """Return what all threads' counters added since they were last asked; None where none of them tells.
 
-        They are asked at every read up to ``PROCESSES`` threads, and more seldom the more there are. As these are
-        counters, nothing is lost but the last moments of threads that end.
+        As these are counters, asking seldom loses nothing but the last moments of threads that end.
         """
-        self._turn += 1
-        if self._turn % -(-max(1, threads) // PROCESSES):
-            return None
-        delay = preemptions = 0
-        known = False
+        total: int | None = None
         for process in self._processes.values():
             place = f"{self._proc}/{process.pid}/task"
-            now: dict[str, tuple[int, int]] = {}
+            now: dict[str, int] = {}
             try:
-                tids = os.listdir(place)
+                for tid in os.listdir(place):
+                    try:
+                        value = value_of(read_file(f"{place}/{tid}/{file}"))
+                    except OSError:
+                        continue  # a thread that ended meanwhile
+                    if value is not None:
+                        now[tid] = value
             except OSError:
                 continue
-            for tid in tids:
-                try:
-                    words = read_file(f"{place}/{tid}/schedstat", 128).split()
-                    switches = labelled(read_file(f"{place}/{tid}/status"), b"nonvoluntary_ctxt_switches:")
-                    now[tid] = (int(words[1]), switches or 0)
-                except (OSError, ValueError, IndexError):
-                    continue
-            if process.tasks is not None:
-                known = known or bool(now)
-                for tid, (waited_ns, switched) in now.items():
-                    last = process.tasks.get(tid, (0, 0))  # a thread born since began at nought
-                    delay += max(0, waited_ns - last[0])
-                    preemptions += max(0, switched - last[1])
-            process.tasks = now
-        return (delay, preemptions) if known else None
+            last = process.threads.get(file)
+            process.threads[file] = now
+            if last is not None and now:
+                # A thread born since began at nought.
+                total = (total or 0) + sum(max(0, value - last.get(tid, 0)) for tid, value in now.items())
+        return total
 
     def close(self) -> None:
         for process in self._processes.values():
             process.close()
         self._processes = {}
         self._renewed_ticks = None
+
+
+def _run_delay(schedstat: bytes) -> int | None:
+    """Time on the run queue, in nanoseconds, is the second number (kernel documentation, scheduler/sched-stats.rst)."""
+    words = schedstat.split()
+    return whole(words[1]) if len(words) > 1 else None
+
+
+def _preemptions(status: bytes) -> int | None:
+    return labelled(status, b"nonvoluntary_ctxt_switches:")
 
 
 def _transferred(process: _Process) -> tuple[int, int] | None:

@@ -17,7 +17,7 @@ import pytest
 from stonechat_agent.sampling import Clock, EngineMatch
 from stonechat_agent.sampling.engine import Engine
 from stonechat_agent.sampling.engine_search import Search, _addresses
-from stonechat_agent.sampling.processes import PROCESSES, Tree, descendants, parse_stat
+from stonechat_agent.sampling.processes import PROCESSES, THREADS, Tree, descendants, parse_stat
 
 if TYPE_CHECKING:
     from tests.agent.sampling.conftest import Named, Plant, Planted
@@ -145,6 +145,7 @@ def test_a_group_that_holds_more_than_the_engine_is_not_its_own(
 
 def test_another_process_under_the_same_number_is_a_restart(plant: Plant, clock: Clock, named: Named) -> None:
     tree = plant("x86")
+    tree.write("proc/900/cgroup", "0::/\n")
     engine = engine_of(tree, clock, process="ollama")
     list(engine.read(0))
     # Started after boot + 120 s, when the tree was last looked at: all its faults are of its own.
@@ -276,7 +277,7 @@ def test_a_tree_is_bounded(plant: Plant) -> None:
 
 def test_many_threads_are_asked_more_seldom_and_nothing_is_lost(plant: Plant, clock: Clock) -> None:
     tree = plant("none")
-    threads = 3 * PROCESSES
+    threads = 3 * THREADS
     tree.write("proc/5/stat", f"5 (x) S 1 5 5 0 -1 0 0 0 0 0 1 1 0 0 20 0 {threads} 0 100 1 1 1\n")
 
     def run(second: int) -> None:
@@ -286,14 +287,16 @@ def test_many_threads_are_asked_more_seldom_and_nothing_is_lost(plant: Plant, cl
 
     followed = Tree(tree.proc, clock.boottime_ns, tasks=True)
     followed.renew([5])
-    delays, switches = [], []
-    for second in range(1, 10):
+    delays, switches = {}, {}
+    for second in range(1, 32):
         run(second)
         usage = followed.read()
-        delays.append(usage.run_delay_ns)
-        switches.append(usage.preemptions)
-    assert delays == [None, None, None, None, None, 3000 * threads, None, None, 3000 * threads]
-    assert switches[-1] == 3 * threads
+        if usage.run_delay_ns is not None:
+            delays[second] = usage.run_delay_ns
+        if usage.preemptions is not None:
+            switches[second] = usage.preemptions
+    assert delays == dict.fromkeys(range(6, 32, 3), 3000 * threads)
+    assert switches == {16: 15 * threads, 31: 15 * threads}
     followed.close()
 
 
