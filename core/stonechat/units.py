@@ -85,6 +85,6 @@ def _format(number: int, units: dict[str, int], zero: str) -> str:
         raise ValueError(f"must not be negative: {number}")
     if number == 0:
         return zero
-    texts = [f"{number // factor}{unit}" for unit, factor in units.items() if number % factor == 0]
-    # The last of the shortest: the larger unit reads better ("1d", not "24h" of equal length elsewhere).
-    return min(reversed(texts), key=len)
+    return min(
+        (f"{number // factor}{unit}" for unit, factor in units.items() if number % factor == 0), key=len
+    )

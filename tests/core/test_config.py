@@ -133,6 +133,12 @@ def test_one_table_is_one_of_many() -> None:
         ("panel", "link", "http://a", 'must be a URL that starts with mqtt://, such as "mqtt://host"'),
         ("panel", "link", "mqtt://a:0", 'must be a URL that starts with mqtt://, such as "mqtt://host"'),
         ("panel", "link", "mqtt://a/?b", 'must be a URL that starts with mqtt://, such as "mqtt://host"'),
+        (
+            "panel",
+            "link",
+            "mqtt://***@a",
+            'must be a URL that starts with mqtt://, such as "mqtt://host", without a user name or a password in it',
+        ),
         ("panel", "file", "a/b", "must be an absolute path"),
         ("panel", "file", ["/a"], "must be an absolute path"),
         ("pump", "name", "A", "must be a word"),
@@ -199,7 +205,9 @@ def test_what_is_right_is_kept_beside_what_is_wrong() -> None:
     ],
 )
 def test_what_is_no_table_is_a_fault(document: dict[str, Any], expected: str) -> None:
-    assert faults(document) == [expected]
+    plant, found = read(document)
+    assert [str(fault) for fault in found] == [expected]
+    assert plant == Plant()
 
 
 def test_conflicts_are_found_between_right_values_only() -> None:
