@@ -12,7 +12,7 @@ from typing import Any
 
 from stonechat import sketch
 from stonechat.catalog import BY_ID, Kind, metric_id
-from stonechat.record import DEVICE, Record, Series, Values
+from stonechat.record import DEVICE, Record, Series
 from stonechat.values import Value, fold, tally_counts
 
 NOW_FIGURES = (
@@ -66,6 +66,9 @@ RECENT_FIGURES = (
     "span_seconds",
 )
 """Figures of the exchanges of the recent span, ``span_seconds`` of which were observed."""
+
+SERIES_FIGURES = tuple(name for name in RECENT_FIGURES if name != "span_seconds")
+"""Figures of one series' exchanges."""
 
 _MEAN = "mean"
 _MAX = "max"
@@ -142,29 +145,49 @@ def now_of(record: Record) -> dict[str, Any]:
 
 
 def recent_of(values: Iterable[tuple[Series, int, Value]], observed_ms: int) -> dict[str, Any]:
-    """The figures of the exchanges in a span: `RECENT_FIGURES`. Series of one device are merged.
+    """The figures of the exchanges in a span: `RECENT_FIGURES` of all of them together.
+
+    ``series`` holds the same for each engine, model and operation, the busiest first; ``model`` and ``engine`` are the
+    busiest one's. Only figures that are known are there.
 
     Args:
         values: (series, metric, value) of the roll-up's buckets, in any order.
         observed_ms: how much of the span was really observed.
     """
-    merged: dict[int, Value] = {}
+    everything: dict[int, Value] = {}
+    by_series: dict[Series, dict[int, Value]] = {}
     for series, metric, value in values:
         if series.operation and metric in _RECENT:
-            mine = merged.get(metric)
-            # Sketches of another accuracy stand beside the newest ones in a bucket; they cannot be added.
-            if mine is None or (mine[0] == value[0] and (mine[0] != Kind.SKETCH or mine[1] == value[1])):
-                merged[metric] = value if mine is None else fold(mine, value)
-    figures: dict[str, Any] = {"span_seconds": _rounded(observed_ms / 1000)}
-    if EXCHANGES not in merged:
-        return figures
-    total = _count(merged[EXCHANGES])
-    failed = _count(merged[FAILED]) if FAILED in merged else 0
-    figures.update(exchanges=total, errors=failed)
-    for name, metric in (("aborted", ABORTED), ("cut", CUT)):
-        figures[name] = _count(merged[metric]) if metric in merged else 0
-    if total:
-        figures["error_ratio"] = _rounded(min(1.0, failed / total))
+            _add(everything, metric, value)
+            _add(by_series.setdefault(series, {}), metric, value)
+    figures = {"span_seconds": _rounded(observed_ms / 1000), **_exchanges(everything)}
+    rows = [{**series._asdict(), **_exchanges(merged)} for series, merged in by_series.items()]
+    rows.sort(key=lambda row: (-(row.get("exchanges") or 0), row["engine"], row["model"], row["operation"]))
+    if rows:
+        named = next((row for row in rows if row["model"]), rows[0])
+        figures.update(series=rows, model=named["model"], engine=named["engine"])
+    return figures
+
+
+def _add(merged: dict[int, Value], metric: int, value: Value) -> None:
+    mine = merged.get(metric)
+    if mine is None:
+        merged[metric] = value
+    # Sketches of another accuracy stand beside the newest catalogue's in a bucket; they cannot be added.
+    elif mine[0] == value[0] and (mine[0] != Kind.SKETCH or mine[1] == value[1]):
+        merged[metric] = fold(mine, value)
+
+
+def _exchanges(merged: Mapping[int, Value]) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    if EXCHANGES in merged:
+        total = _count(merged[EXCHANGES])
+        failed = _count(merged[FAILED]) if FAILED in merged else 0
+        figures.update(exchanges=total, errors=failed)
+        for name, metric in (("aborted", ABORTED), ("cut", CUT)):
+            figures[name] = _count(merged[metric]) if metric in merged else 0
+        if total:
+            figures["error_ratio"] = _rounded(min(1.0, failed / total))
     for name, metric, q, scale in _QUANTILES:
         if _is(merged, metric, Kind.SKETCH):
             quantile = sketch.quantile(merged[metric][1:], q)  # type: ignore[arg-type]
@@ -234,10 +257,3 @@ def _count(value: Value) -> int:
 def _rounded(number: float) -> float:
     """Six significant digits: more than any of these figures has, and short in JSON."""
     return float(f"{number:.6g}")
-
-
-def series_values(values: Values) -> Iterable[tuple[Series, int, Value]]:
-    """The values of a record one by one."""
-    return (
-        (series, metric, value) for series, metrics in values.items() for metric, value in metrics.items()
-    )

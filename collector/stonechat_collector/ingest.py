@@ -617,16 +617,17 @@ def raise_event(
     severity: int,
     count: int,
     attributes: Mapping[str, Any],
+    span_ms: int = EVENT_SPAN_MS,
 ) -> None:
     """Write an event of the collector's own about (device, kind, key).
 
-    Where the same one was raised within `EVENT_SPAN_MS` it is counted in that row.
+    Where the same one was raised within ``span_ms`` it is counted in that row.
     """
     device, kind, key = about
     table = schema.events
     same = and_(
         table.c.device == device,
-        table.c.start > now - EVENT_SPAN_MS,
+        table.c.start > now - span_ms,
         table.c.origin == "collector",
         table.c.kind == kind,
         table.c.key == key,
