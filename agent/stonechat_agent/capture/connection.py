@@ -71,6 +71,7 @@ class Connection:
         self._begun_ns = 0
         self._connected_ns: int | None = None
         self._response_begun_ns = 0
+        self._client_eof = False
         self._interim = False  # the answer under way is a 1xx
 
     @property
@@ -134,6 +135,12 @@ class Connection:
             self._end(pending, Outcome.ERROR, error_type)
         return self._close()
 
+    def client_eof(self, now_ns: int) -> Sequence[Exchange]:
+        """The client sends no more. It may still read, so nothing ends by this; but a client that closes in the middle
+        of an answer looks just so at first, and an engine that then closes too did not fail."""
+        self._client_eof = True
+        return _NONE
+
     def engine_eof(self, now_ns: int) -> Sequence[Exchange]:
         """The engine sends no more: this ends an answer whose length nothing else tells, and cuts off any other."""
         return self._engine_gone(now_ns)
@@ -145,7 +152,7 @@ class Connection:
         return finished
 
     def client_closed(self, now_ns: int) -> Sequence[Exchange]:
-        """The client is gone: whatever it still waited for is aborted. (That it sends no more needs no telling.)"""
+        """The client is gone: whatever it still waited for is aborted."""
         self._now_ns = now_ns
         while self._pending:
             self._end(self._pending.popleft(), Outcome.ABORTED, None, closed=True)
@@ -385,7 +392,10 @@ class Connection:
             except Exception:
                 self._drop("internal")
         while self._pending:
-            self._end(self._pending.popleft(), Outcome.ERROR, "engine_reset")
+            if self._client_eof:
+                self._end(self._pending.popleft(), Outcome.ABORTED, None, closed=True)
+            else:
+                self._end(self._pending.popleft(), Outcome.ERROR, "engine_reset")
         return self._take()
 
     def _go_opaque(self, pending: _Pending, head: Head) -> None:

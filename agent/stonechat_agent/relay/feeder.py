@@ -14,7 +14,7 @@ from typing import Protocol
 
 from stonechat.exchange import Exchange
 
-from ..capture import Connection
+from ..capture import Connection, Counts
 
 _SLICE_NS = 1_000_000
 LINK_BACKLOG = 1 << 20
@@ -39,10 +39,12 @@ class Feeder:
         loop: asyncio.AbstractEventLoop,
         clock_ns: Callable[[], int],
         deliver: Callable[[Sequence[Exchange]], None],
+        counts: Counts,
     ) -> None:
         self._loop = loop
         self._clock_ns = clock_ns
         self._deliver = deliver
+        self._counts = counts
         self._waiting: deque[tuple[Reader, Callable[..., Sequence[Exchange]], bytes | None, int]] = deque()
         self._backlog = 0
         self._scheduled = False
@@ -89,11 +91,15 @@ class Feeder:
 
     def _run_one(self) -> None:
         reader, take, data, now_ns = self._waiting.popleft()
-        if data is None:
-            finished = take(now_ns)
-        else:
+        if data is not None:
             self._backlog -= len(data)
             reader.backlog -= len(data)
-            finished = take(data, now_ns)
+        try:
+            finished = take(now_ns) if data is None else take(data, now_ns)
+        except Exception:
+            # A capture raises nothing; if one did all the same, the others must still be read.
+            self._counts.drop("internal")
+            reader.behind = True
+            return
         if finished:
             self._deliver(finished)

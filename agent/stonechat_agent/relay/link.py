@@ -12,7 +12,7 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from stonechat.exchange import Exchange
 
@@ -64,7 +64,6 @@ class Link:
         "behind",
         "bytes_passed",
         "capture",
-        "outgoing",
     )
 
     def __init__(self, relay: Relay, client: asyncio.Transport) -> None:
@@ -85,8 +84,6 @@ class Link:
         self.capture = relay.new_capture()
         self.backlog = 0
         self.behind = False
-        self.outgoing: object = None
-        """The address that the engine sees this connection come from."""
 
     @property
     def idle(self) -> bool:
@@ -147,6 +144,7 @@ class Link:
         if self._client_eof:
             return
         self._client_eof = True
+        self._relay.feeder.put(self, self.capture.client_eof, self._relay.clock_ns())
         if self._state == _OPEN and self._engine is not None:
             if self._engine_eof:
                 self._close()
@@ -245,35 +243,26 @@ class Link:
             else:
                 return
             sock.close()
-            relay.outgoing.discard(self.outgoing)
         self._unreachable(error_type, fault)
 
-    async def _connect(self, sock: socket.socket, family: int, address: object) -> None:
-        """Connect a socket. Not by the loop's sock_connect: where the connection comes from must be known before the
-        other end, which may be this relay itself, can accept it."""
-        loop, relay = self._relay.loop, self._relay
+    async def _connect(self, sock: socket.socket, family: int, address: Any) -> None:
+        loop = self._relay.loop
         sock.setblocking(False)
         try:
-            sock.connect(address)  # type: ignore[arg-type]
-            pending = False
+            sock.connect(address)
         except BlockingIOError:
             if family == socket.AF_UNIX:
                 raise  # EAGAIN: its queue of connections is full
-            pending = True
-        if family != socket.AF_UNIX:
-            self.outgoing = sock.getsockname()[:2]
-            relay.outgoing.add(self.outgoing)
-        if pending:
             writable = loop.create_future()
             loop.add_writer(sock, _settle, writable, None)
-            timer = loop.call_later(relay.connect_timeout, _settle, writable, TimeoutError())
+            timer = loop.call_later(self._relay.connect_timeout, _settle, writable, TimeoutError())
             try:
                 await writable
             finally:
                 timer.cancel()
                 loop.remove_writer(sock)
             if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                raise OSError(code, os.strerror(code))
+                raise OSError(code, os.strerror(code)) from None
         prepare(sock)
 
     def engine_connected(self, engine: asyncio.Transport) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-_REASONS = {502: "Bad Gateway", 503: "Service Unavailable", 508: "Loop Detected"}
+_REASONS = {502: "Bad Gateway", 503: "Service Unavailable"}
 
 
 def refusal(method: str, shape: str, status: int, kind: str, message: str) -> bytes:

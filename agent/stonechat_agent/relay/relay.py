@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from stonechat.exchange import Exchange
 
 from ..capture import Bounds, Budget, Connection, Counts
-from .addresses import Address, parse_endpoint, refuse_own_address, resolve
+from .addresses import Address, AddressError, parse_endpoint, refuse_own_address, resolve
 from .feeder import Feeder
 from .link import ClientSide, Link
 
@@ -34,18 +34,14 @@ class RelayStats:
     connections_total: int = 0
     bytes_to_engine: int = 0
     bytes_to_client: int = 0
-    refused: dict[str, int] = field(default_factory=dict)
-    """Connections not relayed: ``full`` or ``loop``."""
+    refused: int = 0
+    """Connections not relayed, because as many as may be were open."""
     connect_failures: dict[str, int] = field(default_factory=dict)
     """Failed attempts to reach the engine: ``engine_refused`` or ``timeout``."""
     consumer_errors: int = 0
     """Exchanges lost because what takes them raised."""
     capture: Counts = field(default_factory=Counts)
     """What was read: exchanges in flight and ended, parsers dropped."""
-
-    def count_refused(self, reason: str) -> None:
-        """Count one connection that was not relayed."""
-        self.refused[reason] = self.refused.get(reason, 0) + 1
 
     def count_connect_failure(self, error_type: str) -> None:
         """Count one failed attempt to reach the engine."""
@@ -90,8 +86,6 @@ class Relay:
         self.stats = RelayStats()
         self.buffer = memoryview(bytearray(_READ_BUFFER))
         """What sockets are read into: one for all, because each read is copied out before the next."""
-        self.outgoing: set[object] = set()
-        """Addresses that connections to the engine come from: one that is accepted here would go in circles."""
         self.loop: asyncio.AbstractEventLoop
         self.feeder: Feeder
         self._endpoint = parse_endpoint(upstream, upstream_key)
@@ -117,10 +111,9 @@ class Relay:
             AddressError: the engine's address is the relay's own.
         """
         self.loop = asyncio.get_running_loop()
-        self.feeder = Feeder(self.loop, self.clock_ns, self._deliver)
+        self.feeder = Feeder(self.loop, self.clock_ns, self._deliver, self.stats.capture)
         self._all_closed = asyncio.Event()
         await self._resolve()
-        refuse_own_address(self._addresses, self._listening, self.upstream, self._upstream_key)
         for listener in self._listening:
             server = await self.loop.create_server(lambda: ClientSide(self), sock=listener, backlog=512)
             self._servers.append(server)
@@ -151,25 +144,16 @@ class Relay:
         """Make a link for a client that has connected; None where it is turned away without one."""
         stats = self.stats
         stats.connections_total += 1
-        peer = client.get_extra_info("peername")
-        is_loop = isinstance(peer, tuple) and peer[:2] in self.outgoing
         is_full = len(self._links) >= self._max_connections
         if is_full and len(self._links) >= self._max_connections + _MOST_REFUSING:
-            stats.count_refused("full")
+            stats.refused += 1
             client.abort()
             return None
         link = Link(self, client)
         self._links.add(link)
         stats.connections_open = len(self._links)
-        if is_loop:
-            stats.count_refused("loop")
-            link.refuse(
-                "engine_refused",
-                508,
-                f"stonechat: {self._upstream_key} = {self.upstream} leads back to the relay itself",
-            )
-        elif is_full:
-            stats.count_refused("full")
+        if is_full:
+            stats.refused += 1
             link.refuse(
                 "relay_full",
                 503,
@@ -182,26 +166,29 @@ class Relay:
     def link_closed(self, link: Link) -> None:
         """Forget a link whose client is gone."""
         self._links.discard(link)
-        self.outgoing.discard(link.outgoing)
         self.stats.connections_open = len(self._links)
         if not self._links:
             self._all_closed.set()
 
     async def engine_addresses(self) -> Sequence[Address]:
-        """Return where the engine may be reached: looked up again when nothing was found there for a while."""
+        """Return where the engine may be reached: looked up again once it was not found there."""
         if (
             self.stats.connect_failures
             and self._endpoint.host
             and self.clock_ns() - self._resolved_ns > _RESOLVE_AGAIN_NS
         ):
-            await self._resolve()
+            with contextlib.suppress(AddressError):  # its last addresses are tried again instead
+                await self._resolve()
         return self._addresses
 
     async def _resolve(self) -> None:
         self._resolved_ns = self.clock_ns()
-        # A name may be known later; until then its last addresses, or none, are tried.
-        with contextlib.suppress(OSError):
-            self._addresses = await resolve(self._endpoint)
+        try:
+            addresses = await resolve(self._endpoint)
+        except OSError:
+            return  # the name may be known later
+        refuse_own_address(addresses, self._listening, self.upstream, self._upstream_key)
+        self._addresses = addresses
 
     def _deliver(self, finished: Sequence[Exchange]) -> None:
         for exchange in finished:

@@ -115,7 +115,10 @@ def play(pieces: Sequence[Piece], end: str, bounds: Bounds) -> Played:
     now_ns = 0
     for from_client, data, now_ns in pieces:
         exchanges += (connection.client_bytes if from_client else connection.engine_bytes)(data, now_ns)
-    if end == "engine_eof":
+    if end == "client_eof":
+        exchanges += connection.client_eof(now_ns + 1)
+        exchanges += connection.engine_closed(now_ns + 1)
+    elif end == "engine_eof":
         exchanges += connection.engine_eof(now_ns + 1)
     elif end == "engine_closed":
         exchanges += connection.engine_closed(now_ns + 1)
