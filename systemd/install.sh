@@ -68,7 +68,7 @@ case $prefix in *[!A-Za-z0-9/._-]*) wrong "--prefix may hold only A-Z a-z 0-9 / 
 
 find_python() {
     for name in python3.11 python3.12 python3.13 python3.10 python3; do
-        if "$name" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+        if "$name" -c 'import sys, venv, ensurepip; ensurepip.version(); sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
             echo "$name"
             return
         fi
