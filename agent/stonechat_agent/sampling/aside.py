@@ -6,6 +6,7 @@ not answer, its gauges keep their last value for a short time and then there is 
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterable
 from stonechat.catalog import BY_ID, Kind
 
 from .reading import Hung, Pending, Reading, Source
+
+log = logging.getLogger(__name__)
 
 PATIENCE_S = 0.02
 """How long a sample waits for an answer: most come in time to belong to their own sample."""
@@ -135,4 +138,7 @@ class _Helper(threading.Thread):
                 self._question = None
                 self._answer = answer
                 self._changed.notify_all()
-        self._source.close()
+        try:
+            self._source.close()
+        except Exception as error:
+            log.warning("source not closed", extra={"source": self._source.name, "reason": repr(error)})

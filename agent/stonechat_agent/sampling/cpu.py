@@ -35,7 +35,7 @@ class Cpu:
         self._proc = proc
         self._sys = sys
         # A line a core of some 80 bytes; the interrupts that follow are not wanted.
-        self._stat = File(f"{proc}/stat", head=(os.cpu_count() or 1) * 160 + 512)
+        self._stat = File(f"{proc}/stat", head=(os.cpu_count() or 1) * 160 + 4096)
         self._loadavg = File(f"{proc}/loadavg", head=64)
         self._last: dict[bytes, list[int]] = {}
         self._frequencies: list[tuple[File, int, int]] = []
@@ -116,11 +116,12 @@ class Cpu:
 
 def _parse(data: bytes) -> dict[bytes, list[int]]:
     times: dict[bytes, list[int]] = {}
-    for line in data.splitlines():
+    # The last line may be cut in the middle of a number.
+    for line in data[: data.rfind(b"\n") + 1].splitlines():
         if not line.startswith(b"cpu"):
             break
         cpu, *ticks = line.split()
-        # Linux before 2.6.11 has no steal; a line cut by the read's bound is left out.
+        # Linux before 2.6.11 has no steal.
         if len(ticks) >= _STATES and all(word.isdigit() and len(word) <= 20 for word in ticks[:_STATES]):
             times[cpu] = [int(word) for word in ticks[:_STATES]]
     return times

@@ -28,7 +28,9 @@ THREADS = metric_id("stonechat.engine.threads")
 CHARGED = metric_id("stonechat.engine.memory.charged")
 
 SEARCH_NS = 5_000_000_000
-"""Between two searches of an engine that is not found: each looks at every process."""
+"""Between two searches of an engine that is not found, at least: each looks at every process."""
+SEARCH_SHARE = 200
+"""Of this many parts of the time a search may take one, however many processes the host has."""
 RENEW_NS = 3_000_000_000
 """Between two looks at which processes belong to the tree."""
 
@@ -47,26 +49,26 @@ class Engine:
         self._last: Found | None = None
         self._accounts: cgroups.Accounts | None = None
         self._counters = Increments()
+        self._clock = clock
         self._search_ns = self._renew_ns = self._read_ns = 0
         self._rest_ns = 0
+        self.pids: frozenset[int] = frozenset()
+        """The tree's processes at the last read; any thread may look."""
 
     def open(self) -> None:
         """Forget the counters, but not which process was the engine: coming back from a failure is no restart."""
         self._lose()
         self._search_ns = 0
 
-    @property
-    def pids(self) -> frozenset[int]:
-        """The tree's processes at the last read; any thread may ask."""
-        return self._tree.pids if self._found is not None else frozenset()
-
     def read(self, now_ns: int) -> Iterator[Reading]:
         engine = self.match.name
         if self._found is not None and not self._is_there(self._found):
             self._lose()
         if self._found is None and now_ns >= self._search_ns:
-            self._search_ns = now_ns + SEARCH_NS
+            began_ns = self._clock.monotonic_ns()
             self._found = self._search.find()
+            took_ns = self._clock.monotonic_ns() - began_ns
+            self._search_ns = now_ns + max(SEARCH_NS, SEARCH_SHARE * took_ns)
             if self._found is not None:
                 if self._last is not None and self._last[:2] != self._found[:2]:
                     yield Reading(RESTARTS, 1, engine)
@@ -105,6 +107,7 @@ class Engine:
         engine = self.match.name
         elapsed_ns, self._read_ns = now_ns - self._read_ns, now_ns
         usage = self._tree.read()
+        self.pids = self._tree.pids
         cpu_ns = None if usage.ticks is None else usage.ticks * 1_000_000_000 // TICKS_PER_S
         read_bytes = usage.read_bytes
         if self._accounts is not None:
@@ -139,6 +142,8 @@ class Engine:
 
     def _lose(self) -> None:
         self._found = None
+        self.pids = frozenset()
+        self._tree.clear()
         self._drop_accounts()
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ no privilege.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys as platform
 from typing import NamedTuple
@@ -75,7 +76,7 @@ class Search:
             if pid is not None and stat is not None:
                 return Found(pid, stat.start, None)
         if match.process:
-            found = self._oldest_root(self._named(match.process))
+            found = self._oldest_root(self._at_port(self._named(match.process)))
             if found is not None:
                 return Found(*found, None)
         inodes = self.listeners()
@@ -116,18 +117,36 @@ class Search:
         own = os.getpid()
         return [pid for pid in pids(self._proc) if pid != own and self._is_named(pid, name)]
 
-    def _is_named(self, pid: int, name: str) -> bool:
+    def _at_port(self, candidates: list[int]) -> list[int]:
+        """Narrow several programs of one name to those at the upstream's port, where that can be told.
+
+        By the socket, or, without the privilege for that, by the port's number on the command line.
+        """
+        if len(candidates) < 2 or not self._match.port:
+            return candidates
+        holders = set(self._holders(self.listeners()))
+        number = re.compile(rb"(?<![0-9.])%d(?![0-9.])" % self._match.port)
+        return (
+            [pid for pid in candidates if pid in holders]
+            or [pid for pid in candidates if number.search(self._command_line(pid))]
+            or candidates
+        )
+
+    def _command_line(self, pid: int) -> bytes:
         try:
-            if " " in name or "/" in name:
-                return name.encode() in read_file(f"{self._proc}/{pid}/cmdline").replace(b"\0", b" ")
-            # The kernel keeps 15 bytes of a name.
-            if read_file(f"{self._proc}/{pid}/comm", 64).rstrip(b"\n") == name.encode()[:15]:
-                return len(name) <= 15 or name.encode() in read_file(f"{self._proc}/{pid}/cmdline")
-            # A script stands second, after its interpreter.
-            arguments = read_file(f"{self._proc}/{pid}/cmdline").split(b"\0", 2)[:2]
+            return read_file(f"{self._proc}/{pid}/cmdline")
         except OSError:
-            return False
-        return any(os.path.basename(argument) == name.encode() for argument in arguments)
+            return b""
+
+    def _is_named(self, pid: int, name: str) -> bool:
+        command_line = self._command_line(pid)
+        if " " in name or "/" in name:
+            return name.encode() in command_line.replace(b"\0", b" ")
+        # A script stands second, after its interpreter.
+        if any(os.path.basename(argument) == name.encode() for argument in command_line.split(b"\0", 2)[:2]):
+            return True
+        # The kernel keeps 15 bytes of a name, so it tells a longer one only where no argument says otherwise.
+        return len(name) <= 15 and (read_text(f"{self._proc}/{pid}/comm") or "") == name
 
     def _holders(self, inodes: frozenset[bytes]) -> list[int]:
         """Return the processes that hold one of the sockets, of those whose descriptors may be listed."""

@@ -1,8 +1,8 @@
 """Network: bytes, errors and drops of the interfaces that lead out (``/proc/net/dev``, proc_pid_net(5)).
 
 A packet of a container passes a veth, a bridge and the card: only interfaces with hardware behind them
-(``/sys/class/net/NAME/device``) count. Where none has (inside a container), all but loopback and the usual virtual
-ones do.
+(``/sys/class/net/NAME/device``, and modems' ``ppp``) count. Where none has (inside a container), all but loopback and
+the usual virtual ones do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from stonechat.catalog import metric_id
 
-from .files import ULONG_WRAP, File, Increments
+from .files import ULONG_WRAP, File, Increments, read_file
 from .reading import Absent, Reading
 
 RECEIVE = metric_id("system.network.io.receive")
@@ -31,6 +31,7 @@ class Network:
 
     def __init__(self, proc: str, sys: str, wraps_at: int = ULONG_WRAP) -> None:
         self._wraps_at = wraps_at
+        self._proc = proc
         self._sys = sys
         self._file = File(f"{proc}/net/dev")
         self._counters = Increments()
@@ -74,8 +75,17 @@ class Network:
             yield Reading(metric, value)
 
     def _choose(self) -> frozenset[str]:
-        real = {name for name in self._interfaces if os.path.exists(f"{self._sys}/class/net/{name}/device")}
+        real = {name for name in self._interfaces if self._is_real(name)}
         return frozenset(real or {name for name in self._interfaces if not _VIRTUAL.match(name)})
+
+    def _is_real(self, name: str) -> bool:
+        if name.startswith("ppp"):
+            # A modem at a serial line, which is no interface itself; over Ethernet the card counts its bytes.
+            try:
+                return read_file(f"{self._proc}/net/pppoe").count(b"\n") < 2
+            except OSError:
+                return True
+        return os.path.exists(f"{self._sys}/class/net/{name}/device")
 
     def close(self) -> None:
         self._file.close()

@@ -265,10 +265,14 @@ class Tree:
                 total = (total or 0) + sum(max(0, value - last.get(tid, 0)) for tid, value in now.items())
         return total
 
-    def close(self) -> None:
+    def clear(self) -> None:
+        """Let go of all processes, but not of when they were last looked for: what started since is new."""
         for process in self._processes.values():
             process.close()
         self._processes = {}
+
+    def close(self) -> None:
+        self.clear()
         self._renewed_ticks = None
 
 

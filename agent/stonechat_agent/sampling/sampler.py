@@ -212,7 +212,8 @@ class SamplingThread:
     def stop(self, timeout_s: float = 2.0) -> None:
         """End after the sample under way, and close the sources. Waits no longer than ``timeout_s``."""
         self._stop.set()
-        self._thread.join(timeout_s)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         start_ns = due_ns = self._clock.monotonic_ns()

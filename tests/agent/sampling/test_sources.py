@@ -65,6 +65,19 @@ def test_idle_time_that_steps_back_is_nothing(plant: Plant, named: Named) -> Non
     source.close()
 
 
+def test_a_line_that_the_read_cut_is_left_out(plant: Plant, named: Named) -> None:
+    tree = plant("x86")
+    source = Cpu(tree.proc, tree.sys)
+    source._stat = File(
+        f"{tree.proc}/stat", head=len("cpu  40000 400 20000 1000000 2000 0 600 0 500 0\ncpu0 10000 100 5")
+    )
+    source.open()
+    list(source.read(0))
+    tree.later()
+    assert "system.cpu.core.utilization.max" not in named(source.read(SECOND))
+    source.close()
+
+
 def test_frequencies_of_cores_that_are_offline_are_left_out(plant: Plant, named: Named) -> None:
     tree = plant("x86")
     source = Cpu(tree.proc, tree.sys)
@@ -193,6 +206,23 @@ def test_a_network_card_that_is_pulled_and_whose_driver_begins_anew(plant: Plant
     assert "system.network.io.receive" not in named(source.read(2 * SECOND))
     tree.write("proc/net/dev", whole.replace("700000000", "700"))
     assert named(source.read(3 * SECOND))["system.network.io.receive"] == 200
+    source.close()
+
+
+@pytest.mark.parametrize(("sessions", "received"), [("", 103), ("00000A 00:11:22:33:44:55 eth0\n", 100)])
+def test_a_modem_counts_unless_its_line_is_ethernet(
+    plant: Plant, named: Named, sessions: str, received: int
+) -> None:
+    tree = plant("none")
+    line = "{}: {} 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+    tree.write("sys/class/net/eth0/device/uevent", "")
+    tree.write("proc/net/pppoe", "Id       Address              Device\n" + sessions)
+    tree.write("proc/net/dev", line.format("eth0", 1) + line.format("ppp0", 1))
+    source = Network(tree.proc, tree.sys)
+    source.open()
+    list(source.read(0))
+    tree.write("proc/net/dev", line.format("eth0", 101) + line.format("ppp0", 4))
+    assert named(source.read(SECOND))["system.network.io.receive"] == received
     source.close()
 
 
