@@ -7,7 +7,6 @@ that is wanted and turns its events into bytes.
 from __future__ import annotations
 
 import json
-import math
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -75,16 +74,19 @@ def integer(body: Body, name: str, default: int) -> int:
     value = body.get(name)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
         raise invalid(f"'{name}' must be an integer")
-    return int(value)
+    return value
 
 
 def number(body: Body, name: str, default: float) -> float:
     value = body.get(name)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+    # The bound keeps out integers that no float holds, and NaN and Infinity, which Python's JSON reads.
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e9:
         raise invalid(f"'{name}' must be a number")
     return float(value)
 

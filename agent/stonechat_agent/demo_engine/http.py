@@ -133,6 +133,8 @@ class _Connection(asyncio.Protocol):
         self._writable.set()
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
+        self._heads = 0
+        self._head_bytes = 0
         self._new_message()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -162,6 +164,7 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._closing:
             return
+        heads = self._heads
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -169,6 +172,10 @@ class _Connection(asyncio.Protocol):
             self._closing = True
         except httptools.HttpParserError as error:
             self._refuse(400, f"malformed request: {error}")
+        # The parser keeps a header to itself until it is whole, so what came in without completing one is counted here.
+        self._head_bytes = self._head_bytes + len(data) if self._in_head and heads == self._heads else 0
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, f"the request's header is larger than {MAX_HEAD_BYTES} bytes")
 
     # The parser's callbacks.
 
@@ -176,15 +183,15 @@ class _Connection(asyncio.Protocol):
         self._new_message()
 
     def on_url(self, url: bytes) -> None:
-        self._count_head(len(url))
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._count_head(len(name) + len(value))
         if name.lower() == b"expect" and value.lower() == b"100-continue":
             self._expects = True
 
     def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._heads += 1
         if self._expects and self._transport is not None and not self._closing and self._task is None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -232,13 +239,8 @@ class _Connection(asyncio.Protocol):
     def _new_message(self) -> None:
         self._url = b""
         self._body = bytearray()
-        self._head_bytes = 0
+        self._in_head = True
         self._expects = False
-
-    def _count_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(431, f"the request's header is larger than {MAX_HEAD_BYTES} bytes")
 
     def _next(self) -> None:
         if self._task is None and self._pending:

@@ -45,8 +45,7 @@ class Tokenizer:
     ) -> None:
         self.special = special
         self._vocabulary = vocabulary
-        reserved = set(special.values())
-        self._ids = {token: i for i, token in enumerate(vocabulary) if i not in reserved}
+        self._ids = {token: i for i, token in enumerate(vocabulary)}
         self._ranks = {pair: rank for rank, pair in enumerate(merges)}
         self._pieces = re.compile(pieces)
         self._special_names = re.compile("(" + "|".join(map(re.escape, special)) + ")") if special else None
