@@ -92,7 +92,7 @@ def device(store: Store, device_id: str, now_ms: int) -> dict[str, Any] | None:
         "first_seen": row["first_seen"],
         "online": row["online"],
         "series": [
-            _figures(entry, RECENT_FIGURES, _NAMES) for entry in (row["recent"] or {}).get("series", ())
+            _figures(entry, SERIES_FIGURES, _NAMES) for entry in (row["recent"] or {}).get("series", ())
         ],
         "counts": {name: row[name] for name in ("windows", "expired", "refused", "rejected")},
         "description": described.get(row["description"]),

@@ -10,7 +10,7 @@ from stonechat.record import DEVICE, Flag, Record, Series, Stamp, Values
 from stonechat.values import counter, gauge
 from stonechat_collector.ingest import Message
 
-NOW = 1_790_000_000_000
+NOW = 1_790_000_400_000
 MINUTE = 60_000
 DESCRIPTION = b"describe"
 CHAT = Series("engine", "model", "chat")

@@ -1,0 +1,242 @@
+"""The answers of the JSON API as its OpenAPI description states them. The values come from ``views``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Time = Field(description="ms since 1970")
+StatusWord = Literal["offline", "failing", "slow", "hot", "well", "unknown"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+
+class Metrics(_Model):
+    """Figures of a device in base units; null is unknown. Those of exchanges are of the recent span."""
+
+    exchanges: int | None
+    errors: int | None
+    error_ratio: float | None
+    aborted: int | None
+    cut: int | None = Field(description="answers that ended at the token limit")
+    tokens_per_second: float | None = Field(description="generated, p50 over exchanges")
+    ttft_p50_seconds: float | None
+    ttft_p95_seconds: float | None
+    duration_p50_seconds: float | None
+    duration_p95_seconds: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    span_seconds: float | None = Field(description="how much time the figures of exchanges are of")
+    cpu_utilization: float | None
+    cpu_frequency_ratio: float | None
+    cpu_steal: float | None
+    memory_utilization: float | None
+    memory_used_bytes: float | None
+    memory_total_bytes: float | None
+    swap_used_bytes: float | None
+    temperature_celsius: float | None
+    throttled: float | None
+    power_watts: float | None
+    battery_charge: float | None
+    filesystem_utilization: float | None
+    gpu_utilization: float | None
+    gpu_memory_used_bytes: float | None
+    gpu_memory_total_bytes: float | None
+    gpu_temperature_celsius: float | None
+    gpu_power_watts: float | None
+    cpu_pressure: float | None
+    memory_pressure: float | None
+    io_pressure: float | None
+    engine_up: float | None
+    engine_memory_bytes: float | None
+    engine_cpu_cores: float | None
+    engine_run_delay: float | None
+    engine_major_faults: int | None
+    slots_busy: float | None
+    slots_total: float | None
+    requests_in_flight: float | None
+    agent_memory_bytes: float | None
+    agent_cpu_utilization: float | None
+    window_seconds: float | None = Field(description="length of the newest window")
+
+
+class Device(_Model):
+    """A device as it is now."""
+
+    id: str
+    fleet: str
+    status: StatusWord
+    reason: str = Field(description="why, in words; empty where there is nothing to say")
+    since: int | None = Time
+    last_seen: int = Time
+    labels: dict[str, Any]
+    hardware: dict[str, Any] | None
+    engine: dict[str, Any] | None
+    model: str | None
+    agent_version: str | None
+    metrics: Metrics
+
+
+class SeriesFigures(_Model):
+    """Figures of the recent exchanges of one engine, model and operation."""
+
+    engine: str
+    model: str
+    operation: str
+    exchanges: int | None
+    errors: int | None
+    error_ratio: float | None
+    aborted: int | None
+    cut: int | None
+    tokens_per_second: float | None
+    ttft_p50_seconds: float | None
+    ttft_p95_seconds: float | None
+    duration_p50_seconds: float | None
+    duration_p95_seconds: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+class Counts(_Model):
+    """What became of all that a device ever sent."""
+
+    windows: int = Field(description="taken")
+    expired: int = Field(description="of those, too old to be stored when they came")
+    refused: int = Field(description="records and events refused for good")
+    rejected: int = Field(description="messages that could not be read")
+
+
+class DeviceDetail(Device):
+    """A device with all that is known of it."""
+
+    first_seen: int = Time
+    online: bool | None = Field(description="whether its connection stands; null: never said")
+    series: list[SeriesFigures]
+    counts: Counts
+    description: dict[str, Any] | None
+
+
+class Summary(_Model):
+    """The fleet in a sentence."""
+
+    total: int
+    by_status: dict[StatusWord, int]
+    sentence: str
+
+
+class Devices(_Model):
+    """All devices, worst first."""
+
+    time: int = Time
+    summary: Summary
+    devices: list[Device]
+
+
+class Span(_Model):
+    """One step of a course in which anything was measured."""
+
+    time: int = Time
+    span: int = Field(description="its length in ms: longer than the step for what a device folded")
+    windows: int
+    observed: int = Field(description="ms that were really measured, of all devices")
+    uncertain: bool = Field(description="whether the time of any of it is not certain")
+    devices: int | None = Field(description="of a fleet: how many")
+
+
+class Point(BaseModel):
+    """One step of one metric. Which figures it has depends on the metric's kind; a step without any has no point."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    time: int = Time
+    span: int | None = Field(None, description="its length in ms, where that is not the step")
+    uncertain: bool | None = Field(None, description="true where its time is not certain")
+    count: int | None = None
+    sum: float | None = None
+    rate: float | None = Field(None, description="a second of the time observed")
+    mean: float | None = None
+    min: float | None = None
+    max: float | None = None
+    last: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    bins: list[int] | None = Field(None, description="weights in twentieths of 0 to 1")
+    counts: dict[str, int] | None = None
+
+
+class SeriesCourse(_Model):
+    """The course of one engine, model and operation."""
+
+    engine: str
+    model: str
+    operation: str
+    points: list[Point]
+
+
+class MetricCourse(_Model):
+    """The course of one metric of the catalogue."""
+
+    unit: str = Field(description="UCUM base unit")
+    kind: Literal["counter", "gauge", "sketch", "histogram", "tally"]
+    points: list[Point] = Field(description="all series together")
+    series: list[SeriesCourse]
+
+
+class Course(_Model):
+    """Metrics over time."""
+
+    from_: int = Field(alias="from", description="ms since 1970")
+    to: int = Time
+    step: int = Field(description="ms")
+    source: Literal["windows", "rollups"]
+    spans: list[Span]
+    metrics: dict[str, MetricCourse]
+
+
+class Event(_Model):
+    """Something that happened at an instant, or several times alike."""
+
+    id: int
+    time: int = Time
+    last: int = Field(description="when it happened last, ms since 1970")
+    device: str
+    fleet: str
+    origin: Literal["device", "collector"]
+    kind: str
+    key: str
+    severity: Literal["info", "warning", "critical"]
+    count: int
+    received: int = Time
+    attributes: dict[str, Any]
+
+
+class Events(_Model):
+    """A page of events, newest first."""
+
+    events: list[Event]
+    next: str | None = Field(description="cursor of the next page, null on the last")
+
+
+class Health(_Model):
+    """Whether the collector does its work."""
+
+    status: Literal["ok", "degraded"]
+    problems: list[str]
+
+
+class ErrorBody(_Model):
+    """What went wrong, and what to do."""
+
+    code: str
+    message: str
+    hint: str
+
+
+class Error(_Model):
+    """The body of every answer that is not a success."""
+
+    error: ErrorBody
