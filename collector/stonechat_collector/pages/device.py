@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from stonechat.catalog import BY_NAME
-from stonechat_collector.pages.words import size, span_words, text_of
+from stonechat_collector.pages.words import duration, exact, plural, share, size, span_words, text_of
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -28,8 +27,8 @@ RANGES: Mapping[str, tuple[str, int]] = {
 }
 DEFAULT_RANGE = "1h"
 
-STEPS: Sequence[int] = (MINUTE, 10 * MINUTE, HOUR, DAY)
-"""Steps in ms that the store holds roll-ups of, or windows."""
+STEPS: Sequence[int] = (5000, 10_000, 30_000, MINUTE, 10 * MINUTE, HOUR, DAY)
+"""Steps in ms. Those from ten minutes on are roll-ups, below them are windows."""
 
 MAX_POINTS = 400
 """Steps in a chart: the step is the finest that keeps under it."""
@@ -51,24 +50,29 @@ class Range:
     step: int
 
     @classmethod
-    def read(cls, parameters: Mapping[str, str], now_ms: int) -> Range:
-        """From an address: ``range=6h``, or ``from`` and ``to`` in ms. What makes no sense is the default range."""
+    def read(cls, parameters: Mapping[str, str], now_ms: int, window_ms: int = MINUTE) -> Range:
+        """From an address: ``range=6h``, or ``from`` and ``to`` in ms. What makes no sense is the default range.
+
+        Args:
+            window_ms: length of the device's windows: no step is shorter.
+        """
         low, high = _number(parameters.get("from")), _number(parameters.get("to"))
         if (
             low is not None
             and high is not None
-            and 0 <= low < high <= now_ms + 400 * DAY
-            and high - low <= 400 * DAY
+            and 0 <= low < high <= now_ms + DAY
+            and high - low <= 390 * DAY
         ):
-            return cls._of("", low, max(high, low + 5 * MINUTE))
+            return cls._of("", low, max(high, low + 5 * MINUTE), window_ms)
         name = parameters.get("range", DEFAULT_RANGE)
         if name not in RANGES:
             name = DEFAULT_RANGE
-        return cls._of(name, now_ms - RANGES[name][1], now_ms)
+        return cls._of(name, now_ms - RANGES[name][1], now_ms, window_ms)
 
     @classmethod
-    def _of(cls, name: str, start: int, end: int) -> Range:
-        step = next((step for step in STEPS if (end - start) / step <= MAX_POINTS), STEPS[-1])
+    def _of(cls, name: str, start: int, end: int, window_ms: int) -> Range:
+        fitting = (step for step in STEPS if step >= window_ms and (end - start) / step < MAX_POINTS)
+        step = next(fitting, STEPS[-1])
         first = start // step * step
         return cls(name, first, -(-end // step) * step, step)
 
@@ -176,7 +180,7 @@ def build(
 ) -> DevicePage:
     """The page of a device with these windows and events in this range."""
     step = int(windows.get("step") or span.step)
-    times = list(range(span.start, span.end, step))
+    times = list(range(span.start // step * step, span.end, step))
     charts = [known for chart in _charts(windows, times, step) if (known := chart.known()).series]
     columns = [
         (
@@ -194,6 +198,7 @@ def build(
         "end": span.end // 1000,
         "step": step // 1000,
         "time": [time // 1000 for time in times],
+        "uncertain": _uncertain(windows),
         "charts": [
             {
                 "key": chart.key,
@@ -237,7 +242,7 @@ def build(
         events=[shown(event) for event in sorted(happened, key=lambda event: event["time"], reverse=True)],
         series=found.get("series") or (),
         series_columns=SERIES_COLUMNS,
-        facts=facts_of(found),
+        facts=facts_of(found, windows),
     )
 
 
@@ -257,26 +262,74 @@ def shown(event: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def facts_of(found: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
+def facts_of(found: Mapping[str, Any], windows: Windows) -> list[tuple[str, list[tuple[str, str]]]]:
     """What is known of a device, in groups: (title, [(label, text)]). Unknown facts are left out, and empty groups."""
-    groups: list[tuple[str, Any]] = [
+    about = found.get("description") or {}
+    engines = about.get("engines") or {}
+    first_seen = found.get("first_seen")
+    groups: list[tuple[str, Mapping[str, Any]]] = [
         (
             "Device",
-            {"fleet": found.get("fleet"), **(found.get("labels") or {}), "agent": found.get("agent_version")},
+            {
+                "fleet": found.get("fleet"),
+                **(found.get("labels") or {}),
+                "first heard": None if first_seen is None else exact(first_seen),
+            },
         ),
-        ("Hardware", found.get("hardware")),
-        ("Engine", found.get("engine")),
-        ("Model", found.get("model")),
-        ("Clock", found.get("clock")),
-        ("Backlog", found.get("spool")),
+        ("Hardware", found.get("hardware") or {}),
+        *(
+            (f"Engine {name}" if len(engines) > 1 else "Engine and model", facts)
+            for name, facts in engines.items()
+        ),
+        ("Agent", {**(about.get("agent") or {}), **_agent(found.get("metrics") or {})}),
+        ("Delivery", {**_delivery(found.get("counts") or {}), **_backlog(windows), "clock": _clock(windows)}),
     ]
     result = []
-    for title, value in groups:
-        entries = value.items() if isinstance(value, Mapping) else [(title.lower(), value)]
-        facts = [(_label(label), text) for label, item in entries if (text := _fact(label, item))]
-        if facts:
-            result.append((title, facts))
+    for title, facts in groups:
+        lines = [(_label(label), text) for label, item in facts.items() if (text := _fact(label, item))]
+        if lines:
+            result.append((title, lines))
     return result
+
+
+def _agent(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    cpu, window = metrics.get("agent_cpu_utilization"), metrics.get("window_seconds")
+    return {
+        "memory_bytes": metrics.get("agent_memory_bytes"),
+        "cpu": None if cpu is None else f"{share(cpu)} of one core",
+        "window": None if window is None else str(duration(window)),
+    }
+
+
+def _delivery(counts: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "windows taken": counts.get("windows"),
+        "too old to keep": counts.get("expired") or None,
+        "windows refused": counts.get("refused") or None,
+        "messages rejected": counts.get("rejected") or None,
+    }
+
+
+def _backlog(windows: Windows) -> dict[str, Any]:
+    """What the device said last about what it still has to send."""
+
+    def last(name: str) -> float | None:
+        points = ((windows.get("metrics") or {}).get(name) or {}).get("points")
+        return points[-1].get("last") if points else None
+
+    records = last("stonechat.agent.spool.records")
+    return {
+        "not yet sent": None if records is None else round(records),
+        "spool_bytes": last("stonechat.agent.spool.size"),
+    }
+
+
+def _clock(windows: Windows) -> str:
+    spans = windows.get("spans") or ()
+    doubtful = sum(1 for span in spans if span["uncertain"])
+    if not spans:
+        return ""
+    return f"not certain in {doubtful} of {plural(len(spans), 'step')}" if doubtful else "certain"
 
 
 def _label(key: str) -> str:
@@ -323,7 +376,7 @@ def _charts(windows: Windows, times: Sequence[int], step: int) -> Iterable[Chart
         "Exchanges",
         "{exchange}",
         "bars",
-        [Series("exchanges", read("stonechat.exchanges", _part("sum")))],
+        [Series("exchanges", read("stonechat.exchanges", _total))],
         "Exchanges that ended in each step.",
         top=4,
         whole=True,
@@ -343,9 +396,9 @@ def _charts(windows: Windows, times: Sequence[int], step: int) -> Iterable[Chart
         "1",
         "line",
         [
-            Series("busy", read("system.cpu.utilization", _mean)),
-            Series("tasks waiting for a core", read("system.pressure.cpu.some", _per_time(step))),
-            Series("tasks waiting for memory", read("system.pressure.memory.some", _per_time(step))),
+            Series("busy", read("system.cpu.utilization", _part("mean"))),
+            Series("tasks waiting for a core", read("system.pressure.cpu.some", _part("rate"))),
+            Series("tasks waiting for memory", read("system.pressure.memory.some", _part("rate"))),
         ],
         "Busy share of all cores, and the share of time in which some task waited (pressure).",
         top=1,
@@ -356,7 +409,7 @@ def _charts(windows: Windows, times: Sequence[int], step: int) -> Iterable[Chart
         "By",
         "line",
         [
-            Series("in use", read("system.memory.usage", _mean)),
+            Series("in use", read("system.memory.usage", _part("mean"))),
             Series("on the device", read("system.memory.limit", _part("max"))),
         ],
         "Memory in use, and what the device has.",
@@ -366,7 +419,7 @@ def _charts(windows: Windows, times: Sequence[int], step: int) -> Iterable[Chart
         "GPU",
         "1",
         "line",
-        [Series("busy", read("hw.gpu.utilization", _mean))],
+        [Series("busy", read("hw.gpu.utilization", _part("mean")))],
         "Busy share of the GPUs.",
         top=1,
     )
@@ -382,11 +435,11 @@ def _charts(windows: Windows, times: Sequence[int], step: int) -> Iterable[Chart
         "The hottest sensor, highest reading of each step.",
         zero=False,
     )
-    exchanges = read("stonechat.exchanges", _part("sum"))
+    exchanges = read("stonechat.exchanges", _total)
     # Where exchanges were counted and no failure was, the failures are known to be none.
     failed = [
         0.0 if fault is None and total is not None else fault
-        for fault, total in zip(read("stonechat.exchanges.failed", _part("sum")), exchanges, strict=True)
+        for fault, total in zip(read("stonechat.exchanges.failed", _total), exchanges, strict=True)
     ]
     yield Chart(
         "errors",
@@ -404,41 +457,51 @@ def _charts(windows: Windows, times: Sequence[int], step: int) -> Iterable[Chart
 def _column(
     windows: Windows, name: str, times: Sequence[int], step: int, value: Callable[[Point], float | None]
 ) -> list[float | None]:
+    """A figure for each step. A point that is longer than a step stands in each of its steps: as coarse as it is."""
+    found: list[float | None] = [None] * len(times)
     metric = (windows.get("metrics") or {}).get(name)
-    found: dict[int, float] = {}
-    if metric is not None and times:
-        scale = _scale(name, metric.get("unit"))
-        for point in metric["points"]:
-            number = value(point)
-            if number is not None:
-                found[(int(point["time"]) - times[0]) // step] = number * scale
-    return [found.get(index) for index in range(len(times))]
-
-
-def _scale(name: str, unit: object) -> float:
-    known = BY_NAME.get(name)
-    return known.scale if known is not None and unit == known.unit else 1.0
+    for point in metric["points"] if metric is not None and times else ():
+        number = value(point)
+        if number is None:
+            continue
+        first = (point["time"] - times[0]) // step
+        steps = max(1, round(point.get("span", step) / step))
+        # What was counted over several steps is spread over them.
+        share = number / steps if value is _total else number
+        for index in range(max(first, 0), min(first + steps, len(times))):
+            if steps == 1 or found[index] is None:
+                found[index] = share
+    return found
 
 
 def _part(key: str) -> Callable[[Point], float | None]:
     def part(point: Point) -> float | None:
-        found = point.get(key)
-        return None if found is None else float(found)
+        number = point.get(key)
+        return None if number is None else float(number)
 
     return part
 
 
-def _mean(point: Point) -> float | None:
-    count, total = point.get("count"), point.get("sum")
-    return total / count if count and total is not None else None
+_total = _part("sum")
 
 
-def _per_time(step: int) -> Callable[[Point], float | None]:
-    def ratio(point: Point) -> float | None:
-        total = point.get("sum")
-        return None if total is None else total / (step / 1000)
+def _uncertain(windows: Windows) -> list[tuple[int, int]]:
+    """Spans in seconds in which the device's clock was not certain, neighbours joined."""
+    joined: list[tuple[int, int]] = []
+    for span in windows.get("spans") or ():
+        if span["uncertain"]:
+            start, end = span["time"] // 1000, (span["time"] + span["span"]) // 1000
+            if joined and joined[-1][1] >= start:
+                before = joined.pop()
+                start, end = before[0], max(end, before[1])
+            joined.append((start, end))
+    return joined
 
-    return ratio
+
+def window_of(found: Mapping[str, Any]) -> int:
+    """The length in ms of the device's windows; a minute where it is not known, or where history was folded."""
+    seconds = (found.get("metrics") or {}).get("window_seconds")
+    return min(round(seconds * 1000), MINUTE) if seconds else MINUTE
 
 
 def _short(value: float | None) -> float | None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from typing import NamedTuple
 
 from fastapi import FastAPI
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from stonechat_collector.pages.assets import Assets
 from stonechat_collector.pages.rendering import Renderer
 from stonechat_collector.pages.respond import page
-
-log = logging.getLogger("stonechat.pages")
+from stonechat_collector.store import StoreUnavailable
 
 
 class Trouble(NamedTuple):
@@ -75,7 +73,7 @@ def no_device(device_id: str) -> Trouble:
 
 def trouble_of(error: Exception) -> Trouble:
     """The page for an exception that a page's making raised."""
-    return NO_STORE if isinstance(error, SQLAlchemyError) else BROKEN
+    return NO_STORE if isinstance(error, StoreUnavailable) else BROKEN
 
 
 def trouble_page(request: Request, render: Renderer, trouble: Trouble) -> Response:
@@ -84,8 +82,9 @@ def trouble_page(request: Request, render: Renderer, trouble: Trouble) -> Respon
     return page(request, render("trouble.html", trouble=trouble, live=False), trouble.status, headers)
 
 
-def add_error_pages(app: FastAPI, render: Renderer) -> None:
+def add_error_pages(app: FastAPI, assets: Assets | None = None) -> None:
     """Answer unknown addresses with a page where a browser asks, and as JSON under /api/ and for other clients."""
+    render = Renderer(assets or Assets())
 
     async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -13,6 +14,8 @@ from stonechat_collector.pages.device import shown
 ROWS = 100
 SEVERITIES = ("info", "warning", "critical")
 
+_CURSOR = re.compile(r"[0-9]{1,16}\.[0-9]{1,16}", re.ASCII)
+
 
 @dataclass(frozen=True)
 class Query:
@@ -21,26 +24,25 @@ class Query:
     device: str = ""
     severity: str = ""
     """The least one that is shown."""
-    before: int | None = None
-    """Only events before this instant, in ms since 1970."""
+    cursor: str = ""
+    """Where the page begins: ``views.cursor_of`` the last event of the page before."""
 
     @classmethod
     def read(cls, parameters: Mapping[str, str]) -> Query:
         """From an address; what makes no sense is as if it were not there."""
         device = parameters.get("device", "")
         severity = parameters.get("severity", "")
-        before = parameters.get("before", "")
+        cursor = parameters.get("cursor", "")
         return cls(
             device=device if is_device_id(device) else "",
             severity=severity if severity in SEVERITIES else "",
-            before=int(before) if before.isascii() and before.isdigit() and len(before) <= 15 else None,
+            cursor=cursor if _CURSOR.fullmatch(cursor) else "",
         )
 
-    def address(self, before: int | None = None) -> str:
-        """The address of this state, from another instant on."""
-        parameters = {"device": self.device, "severity": self.severity, "before": before}
-        text = urlencode({key: value for key, value in parameters.items() if value})
-        return f"/events?{text}" if text else "/events"
+    def address(self, cursor: str) -> str:
+        """The address of this state, from another event on."""
+        parameters = {"device": self.device, "severity": self.severity, "cursor": cursor}
+        return "/events?" + urlencode({key: value for key, value in parameters.items() if value})
 
 
 class EventsPage(NamedTuple):
@@ -52,10 +54,10 @@ class EventsPage(NamedTuple):
     """Address of the next page; "" on the last."""
 
 
-def build(found: Sequence[Mapping[str, Any]], query: Query) -> EventsPage:
-    """The page of these events, of which there may be one more than `ROWS`: then there are older ones."""
-    events = sorted(found, key=lambda event: -event["time"])
-    page, rest = events[:ROWS], events[ROWS:]
-    return EventsPage(
-        query, [shown(event) for event in page], query.address(page[-1]["time"]) if rest else ""
-    )
+def build(
+    found: Sequence[Mapping[str, Any]], query: Query, cursor_of: Callable[[Mapping[str, Any]], str]
+) -> EventsPage:
+    """The page of these events, newest first; one more than `ROWS` of them says that there are older ones."""
+    page, rest = found[:ROWS], found[ROWS:]
+    older = query.address(cursor_of(page[-1])) if rest else ""
+    return EventsPage(query, [shown(event) for event in page], older)

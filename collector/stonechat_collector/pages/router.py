@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, NamedTuple, Protocol
 
@@ -31,14 +31,25 @@ class Connect(NamedTuple):
 
 
 class Views(Protocol):
-    """What the pages read: the functions of ``stonechat_collector.views``."""
+    """What the pages read: the functions of ``stonechat_collector.views``, which says what they hold."""
 
-    def fleet_overview(self, store: Any, now_ms: int, *, fleet: str | None = None) -> Mapping[str, Any]: ...
-    def device(self, store: Any, device_id: str, now_ms: int) -> Mapping[str, Any] | None: ...
+    def fleet_overview(self, store: Any, now_ms: int, *, fleet: str | None = None) -> dict[str, Any]: ...
+    def device(self, store: Any, device_id: str, now_ms: int) -> dict[str, Any] | None: ...
     def device_windows(
         self, store: Any, device_id: str, from_ms: int, to_ms: int, step: int
-    ) -> Mapping[str, Any]: ...
-    def events(self, store: Any, **filters: Any) -> Sequence[Mapping[str, Any]]: ...
+    ) -> dict[str, Any]: ...
+    def events(
+        self,
+        store: Any,
+        *,
+        device: str | None = None,
+        severity: str | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> list[dict[str, Any]]: ...
+    def cursor_of(self, event: Mapping[str, Any]) -> str: ...
 
 
 def wall_ms() -> int:
@@ -101,7 +112,7 @@ def build_router(
         found = views.device(store, device_id, now) if is_device_id(device_id) else None
         if found is None:
             return trouble_page(request, render, no_device(device_id))
-        span = device.Range.read(request.query_params, now)
+        span = device.Range.read(request.query_params, now, device.window_of(found))
         windows = views.device_windows(store, device_id, span.start, span.end, span.step)
         happened = views.events(store, device=device_id, from_ms=span.start, to_ms=span.end, limit=200)
         built = device.build(found, windows, happened, span)
@@ -116,10 +127,10 @@ def build_router(
             store,
             device=query.device or None,
             severity=query.severity or None,
-            to_ms=query.before,
+            cursor=query.cursor or None,
             limit=events.ROWS + 1,
         )
-        built = events.build(found, query)
+        built = events.build(found, query, views.cursor_of)
         return page(request, render("events.html", page=built, now=now, live=False))
 
     @router.get("/assets/{digest}/{name}")

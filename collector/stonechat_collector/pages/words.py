@@ -215,5 +215,5 @@ def text_of(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return ", ".join(filter(None, map(text_of, value)))
     if isinstance(value, float):
-        return significant(value)
+        return significant(value) if math.isfinite(value) else ""
     return f"{value:,}" if isinstance(value, int) else str(value)

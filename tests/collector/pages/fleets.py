@@ -11,12 +11,12 @@ NOW = 1_795_602_784_000  # 2026-11-25 10:33:04 UTC
 MINUTE = 60_000
 
 REASONS = {
-    "offline": "no message; its will arrived",
-    "failing": "engine down",
-    "slow": "memory pressure",
-    "hot": "throttled by heat, 84 °C",
+    "offline": "nothing heard for more than 3 min",
+    "failing": "the engine is down",
+    "slow": "2.9 tokens/s where its peers have 24.1; memory pressure 31% of the time",
+    "hot": "throttled 21% of the time at 84 °C",
     "well": "",
-    "unknown": "no window yet",
+    "unknown": "heard of, but no window came yet",
 }
 ORDER = tuple(REASONS)
 MODELS = ("qwen2.5-1.5b-instruct-q4_k_m", "llama-3.2-3b-instruct-q4_k_m", "phi-3.5-mini-instruct-q4_0")
@@ -110,11 +110,11 @@ def windows(start: int, end: int, step: int) -> dict[str, Any]:
                 count, load * rng.uniform(0.2, 0.3), load * rng.uniform(0.6, 1.2)
             ),
             "stonechat.decode.rate": _sketch(count, rng.uniform(20, 24) / load, 26 / load),
-            "stonechat.exchanges": {"sum": count},
-            "stonechat.exchanges.failed": {"sum": rng.choice((0, 0, 0, 1))},
+            "stonechat.exchanges": _counter(count, step),
+            "stonechat.exchanges.failed": _counter(rng.choice((0, 0, 0, 1)), step),
             "system.cpu.utilization": _gauge(cpu),
-            "system.pressure.cpu.some": {"sum": rng.uniform(0.02, 0.05) * load**2 * step / 1000},
-            "system.pressure.memory.some": {"sum": rng.uniform(0, 0.01) * load**3 * step / 1000},
+            "system.pressure.cpu.some": _counter(rng.uniform(0.02, 0.05) * load**2 * step / 1000, step),
+            "system.pressure.memory.some": _counter(rng.uniform(0, 0.01) * load**3 * step / 1000, step),
             "system.memory.usage": _gauge(memory),
             "system.memory.limit": _gauge(8.28e9),
             "hw.temperature": _gauge(50 + 5 * load + rng.uniform(0, 2)),
@@ -123,7 +123,18 @@ def windows(start: int, end: int, step: int) -> dict[str, Any]:
     metrics = {
         name: {"unit": unit, "kind": kind, "points": points[name]} for name, (unit, kind) in UNITS.items()
     }
-    return {"step": step, "from": start, "to": end, "metrics": metrics}
+    spans = [
+        {
+            "time": point["time"],
+            "span": step,
+            "windows": 1,
+            "observed": step,
+            "uncertain": False,
+            "devices": None,
+        }
+        for point in points["system.cpu.utilization"]
+    ]
+    return {"from": start, "to": end, "step": step, "source": "windows", "spans": spans, "metrics": metrics}
 
 
 UNITS = {
@@ -144,8 +155,12 @@ def _sketch(count: int, p50: float, p95: float) -> dict[str, Any]:
     return {"count": count, "sum": count * p50, "p50": p50, "p95": p95}
 
 
+def _counter(total: float, step: int) -> dict[str, Any]:
+    return {"sum": total, "rate": total / step * 1000}
+
+
 def _gauge(mean: float) -> dict[str, Any]:
-    return {"count": 60, "sum": 60 * mean, "min": mean, "max": mean, "last": mean}
+    return {"count": 60, "sum": 60 * mean, "mean": mean, "min": mean, "max": mean, "last": mean}
 
 
 EVENTS: Sequence[tuple[int, str, str, dict[str, Any]]] = (
@@ -161,31 +176,57 @@ class MadeUpViews:
     def __init__(self, devices: Sequence[dict[str, Any]]) -> None:
         self.devices = list(devices)
         self.error: Exception | None = None
+        self.repeats = 1
 
-    def fleet_overview(self, store: Any, now_ms: int, *, fleet: str | None = None) -> Mapping[str, Any]:
+    def fleet_overview(self, store: Any, now_ms: int, *, fleet: str | None = None) -> dict[str, Any]:
         if self.error:
             raise self.error
         return overview([device for device in self.devices if fleet in {None, device["fleet"]}])
 
-    def device(self, store: Any, device_id: str, now_ms: int) -> Mapping[str, Any] | None:
-        return next((device for device in self.devices if device["id"] == device_id), None)
+    def device(self, store: Any, device_id: str, now_ms: int) -> dict[str, Any] | None:
+        found = next((device for device in self.devices if device["id"] == device_id), None)
+        if found is None:
+            return None
+        return {
+            **found,
+            "first_seen": NOW - 9_000 * MINUTE,
+            "online": True,
+            "series": [{**found["metrics"], "engine": "llama", "model": found["model"], "operation": "chat"}],
+            "counts": {"windows": 8_912, "expired": 0, "refused": 2, "rejected": 0},
+            "description": {"engines": {"llama": found["engine"]}, "agent": {"version": "0.1.0"}},
+        }
 
     def device_windows(
         self, store: Any, device_id: str, from_ms: int, to_ms: int, step: int
-    ) -> Mapping[str, Any]:
+    ) -> dict[str, Any]:
         return windows(from_ms, to_ms, step)
 
-    def events(self, store: Any, **filters: Any) -> Sequence[Mapping[str, Any]]:
-        return [
+    def events(
+        self,
+        store: Any,
+        *,
+        device: str | None = None,
+        severity: str | None = None,
+        from_ms: int | None = None,
+        to_ms: int | None = None,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> list[dict[str, Any]]:
+        happened = [
             {
+                "id": number,
                 "time": NOW - minutes * MINUTE,
-                "device": filters.get("device") or self.devices[0]["id"],
-                "severity": severity,
+                "device": device or self.devices[0]["id"],
+                "severity": word,
                 "kind": kind,
                 "key": "llama",
                 "count": 1,
                 "attributes": attributes,
             }
-            for minutes, severity, kind, attributes in EVENTS
+            for number, (minutes, word, kind, attributes) in enumerate(EVENTS * self.repeats)
             if self.devices
         ]
+        return sorted(happened, key=lambda event: -event["time"])[:limit]
+
+    def cursor_of(self, event: Mapping[str, Any]) -> str:
+        return f"{event['time']}.{event['id']}"

@@ -49,8 +49,10 @@
   const day = (date) => date.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
   const moment = (seconds) => {
     const date = new Date(seconds * 1000);
-    const span = data.step >= 86400 ? "day" : data.step >= 3600 ? `${data.step / 3600} h` : `${data.step / 60} min`;
-    return `${day(date)} ${clock(date)}, ${span} from then`;
+    const span = data.step >= 86400 ? "1 day" : data.step >= 3600 ? `${data.step / 3600} h`
+      : data.step >= 60 ? `${data.step / 60} min` : `${data.step} s`;
+    const second = data.step < 60 ? `:${two(date.getSeconds())}` : "";
+    return `${day(date)} ${clock(date)}${second}, ${span} from then`;
   };
 
   const style = () => {
@@ -74,6 +76,30 @@
 
   const marks = (colour) => ({
     hooks: {
+      drawClear: (plot) => {
+        // Spans in which the device's clock was not certain: hatched, and said in words under the cursor.
+        const { ctx, bbox } = plot;
+        ctx.save();
+        ctx.strokeStyle = colour("line");
+        ctx.lineWidth = devicePixelRatio;
+        for (const [from, to] of data.uncertain) {
+          const left = Math.max(bbox.left, plot.valToPos(from, "x", true));
+          const right = Math.min(bbox.left + bbox.width, plot.valToPos(to, "x", true));
+          if (right <= left) continue;
+          ctx.save();
+          ctx.beginPath();
+          ctx.rect(left, bbox.top, right - left, bbox.height);
+          ctx.clip();
+          ctx.beginPath();
+          for (let x = left - bbox.height; x < right; x += 8 * devicePixelRatio) {
+            ctx.moveTo(x, bbox.top + bbox.height);
+            ctx.lineTo(x + bbox.height, bbox.top);
+          }
+          ctx.stroke();
+          ctx.restore();
+        }
+        ctx.restore();
+      },
       draw: (plot) => {
         const { ctx, bbox } = plot;
         const ratio = devicePixelRatio;
@@ -132,7 +158,9 @@
     if (index === null) return;
     const time = data.time[index];
     const near = data.events.filter((event) => event.t >= time - data.step / 2 && event.t < time + data.step * 1.5);
-    at.textContent = [moment(time), ...near.map((event) => event.text)].join(" · ");
+    const doubtful = data.uncertain.some(([from, to]) => time >= from && time < to);
+    const notes = [...(doubtful ? ["the device's clock was not certain"] : []), ...near.map((event) => event.text)];
+    at.textContent = [moment(time), ...notes].join(" · ");
   };
 
   const draw = () => {
