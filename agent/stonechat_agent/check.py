@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,7 +34,7 @@ def main(file: str | None, kind: str | None) -> int:
 def _check(file: str, kind: str | None) -> int:
     try:
         module = _settings_of(kind or _kind_of(file))
-        settings = module.load(file, credentials="CREDENTIALS_DIRECTORY" in os.environ)
+        settings = module.load(file, as_service=False)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

@@ -48,18 +48,18 @@ class Engine:
         kinds.address(), "127.0.0.1:8089", "where the relay listens: give applications this address"
     )
     unit: str = option(
-        kinds.string(
-            r"([A-Za-z0-9:_.@\\-]{1,240}\.(service|scope|slice))?", 'a systemd unit such as "ollama.service"'
-        ),
+        kinds.string(r"[A-Za-z0-9:_.@\\-]{0,250}", 'a systemd unit such as "ollama.service"'),
         "",
-        "systemd unit that the engine runs in; its cgroup gives memory, faults and pressure",
+        "the engine's systemd unit; its control group tells memory, faults and pressure",
+    )
+    pid_file: str = option(
+        kinds.absolute_path(), "", "file with the engine's process id, if unit finds nothing"
     )
     process: str = option(
-        kinds.string(r"[^\0/\s]{0,255}", 'the name of a program such as "llama-server"'),
+        kinds.string(r"[^\0\r\n]{0,255}", 'the name of a program such as "llama-server"'),
         "",
-        "name of the engine's program; default: the process that listens on upstream's port",
+        "name of the engine's program, or a part of its command line, if these find nothing; at last, the port counts",
     )
-    pid_file: str = option(kinds.absolute_path(), "", "file that holds the engine's process id")
     max_body_bytes: int = option(
         kinds.size("4KiB", "64MiB"),
         "1MiB",
@@ -73,9 +73,6 @@ class Engine:
             yield Conflict("upstream", "must have no path: the relay forwards each request's own")
         elif (self.upstream.host, self.upstream.port) == tuple(self.listen):
             yield Conflict("listen", "must differ from upstream: the relay would dial itself")
-        ways = [key for key in ("unit", "process", "pid_file") if getattr(self, key)]
-        if len(ways) > 1:
-            yield Conflict(ways[1], f"cannot stand with {ways[0]}", "keep the one that finds the engine")
 
 
 @dataclass(frozen=True)
@@ -166,12 +163,13 @@ class Settings:
 
 
 def load(
-    path: str | None = None, environ: Mapping[str, str] = os.environ, *, credentials: bool = True
+    path: str | None = None, environ: Mapping[str, str] = os.environ, *, as_service: bool = True
 ) -> Settings:
     """Read the settings from a file, or from `DEFAULT_FILE` where path is None; that one may be missing.
 
     What depends on the machine is filled in: the device id, the directory of the spool, the paths of secrets.
-    ``credentials`` tells whether systemd credentials must be there, as they are in the service and nowhere else.
+    Unless ``as_service``, the files that hold secrets need not be readable: other commands run as another user, and
+    without the service's credentials.
 
     Raises:
         ConfigError: with every fault in the file, and of files that it names and that cannot be read.
@@ -194,19 +192,20 @@ def load(
     for key in LINK_FILES:
         if name := getattr(mqtt, key):
             files[key] = named_file(name, file, environ)
-            if credentials or not name.startswith(CREDENTIAL):
-                faults.extend(_unreadable(files[key], file, f"mqtt.{key}"))
+            if as_service or not name.startswith(CREDENTIAL):
+                faults.extend(_unreadable(files[key], file, f"mqtt.{key}", as_service))
     if faults:
         raise ConfigError(faults)
     return replace(settings, device=device, spool=spool, mqtt=replace(mqtt, **files), file=file)
 
 
-def _unreadable(path: str, source: str, key: str) -> Iterator[Fault]:
+def _unreadable(path: str, source: str, key: str, as_service: bool) -> Iterator[Fault]:
     try:
         with open(path, "rb"):
             pass
     except OSError as error:
-        yield config.unreadable(source, error, key)
+        if as_service or not isinstance(error, PermissionError):
+            yield config.unreadable(source, error, key)
 
 
 def _own_device_id(source: str, faults: list[Fault]) -> str:

@@ -132,12 +132,13 @@ class Settings:
 
 
 def load(
-    path: str | None = None, environ: Mapping[str, str] = os.environ, *, credentials: bool = True
+    path: str | None = None, environ: Mapping[str, str] = os.environ, *, as_service: bool = True
 ) -> Settings:
     """Read the settings from a file, or from `DEFAULT_FILE` where path is None; that one may be missing.
 
     What depends on the machine is filled in: the database, the paths of secrets.
-    ``credentials`` tells whether systemd credentials must be there, as they are in the service and nowhere else.
+    Unless ``as_service``, the files that hold secrets need not be readable: other commands run as another user, and
+    without the service's credentials.
 
     Raises:
         ConfigError: with every fault in the file, and of files that it names and that cannot be read.
@@ -159,16 +160,17 @@ def load(
     for key in LINK_FILES:
         if name := getattr(broker, key):
             files[key] = named_file(name, file, environ)
-            if credentials or not name.startswith(CREDENTIAL):
-                faults.extend(_unreadable(files[key], file, f"broker.{key}"))
+            if as_service or not name.startswith(CREDENTIAL):
+                faults.extend(_unreadable(files[key], file, f"broker.{key}", as_service))
     if faults:
         raise ConfigError(faults)
     return replace(settings, store=store, broker=replace(broker, **files), file=file)
 
 
-def _unreadable(path: str, source: str, key: str) -> Iterator[Fault]:
+def _unreadable(path: str, source: str, key: str, as_service: bool) -> Iterator[Fault]:
     try:
         with open(path, "rb"):
             pass
     except OSError as error:
-        yield config.unreadable(source, error, key)
+        if as_service or not isinstance(error, PermissionError):
+            yield config.unreadable(source, error, key)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,8 +119,7 @@ def test_several_engines(tmp_path: Path) -> None:
             '[engine]\nupstream = "http://a/v1"',
             "engine.upstream: must have no path: the relay forwards each request's own",
         ),
-        ('[engine]\nunit = "a.service"\nprocess = "b"', "engine.process: cannot stand with unit"),
-        ('[engine]\nunit = "a"', 'engine.unit: must be a systemd unit such as "ollama.service"'),
+        ('[engine]\nunit = "a/b"', 'engine.unit: must be a systemd unit such as "ollama.service"'),
         ('[window]\nlength = "7s"', "window.length: must divide a day into equal windows"),
         ('[window]\nlength = "500ms"', 'window.length: must be a duration of "1s" to "1h"'),
         ('[mqtt]\nurl = "mqtt://a"\nca_file = "/c"', "mqtt.ca_file: has no effect on an mqtt:// URL"),
@@ -169,7 +170,30 @@ def test_missing_files_are_told_with_all_other_faults(tmp_path: Path) -> None:
     ]
 
 
-def test_credentials_are_not_looked_for_outside_of_the_service(tmp_path: Path) -> None:
+def test_other_commands_need_not_read_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = f'{SECURE}password_file = "credential:pw"\n'
     assert faults(tmp_path, text) == ["mqtt.password_file: cannot be read: no such file or directory"]
-    settings.load(str(tmp_path / "agent.toml"), {}, credentials=False)
+    settings.load(str(tmp_path / "agent.toml"), {}, as_service=False)
+
+
+def test_a_secret_of_another_user_is_a_fault_of_the_service_only(tmp_path: Path) -> None:
+    (tmp_path / "pw").touch(0o600)
+    (tmp_path / "agent.toml").write_text(f'{SECURE}password_file = "{tmp_path}/pw"\n')
+    loads = (
+        "import os\nfrom stonechat_agent.settings import load\n"
+        "import stonechat.errors\n"
+        f"file = {str(tmp_path / 'agent.toml')!r}\n"
+        "load(file, {})  # imports what it needs, before the rights to read that go\n"
+        "if os.geteuid() == 0:\n    os.setegid(65534); os.seteuid(65534)\n"
+        "else:\n    os.chmod(file.replace('agent.toml', 'pw'), 0)\n"
+        "load(file, {}, as_service=False)\n"
+        "try:\n    load(file, {})\nexcept stonechat.errors.ConfigError as error:\n    print(error)\n"
+    )
+    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
+        folder.chmod(folder.stat().st_mode | 0o055)
+    done = subprocess.run(
+        [sys.executable, "-c", loads], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == ""
+    assert "mqtt.password_file" in done.stdout
+    assert "cannot be read: permission denied" in done.stdout
