@@ -89,6 +89,8 @@ class _Reply:
     refused: list[tuple[int, int, int, int, str]] = field(default_factory=list)
     rejected: list[tuple[bytes, str]] = field(default_factory=list)
     wanted: set[bytes] = field(default_factory=set)
+    newest: tuple[int, int, int] = (0, 0, 0)
+    """(order, boottime, epoch) out of the newest message that is answered."""
 
 
 class Ingest:
@@ -165,6 +167,7 @@ class Ingest:
             wanted=tuple(sorted(reply.wanted)[:16]),
             time=self._clock_ms(),
             pace=self._pace.ms(),
+            echo=(reply.newest[2], reply.newest[1]),
         )
         return Message(topics.down(fleet, device, "ack"), _sealed(ack))
 
@@ -208,6 +211,7 @@ def _sealed(ack: Ack) -> bytes:
                 ack.wanted,
                 ack.time,
                 ack.pace,
+                ack.echo,
             )
 
 
@@ -312,7 +316,10 @@ class _Batch:
             epochs.update(_epochs(item.body))
             reply_epochs = _header_epochs(item.body)
             if reply_epochs:
-                self._reply(item.topic).named.update(reply_epochs)
+                reply = self._reply(item.topic)
+                reply.named.update(reply_epochs)
+                sent = item.body if isinstance(item.body, State) else item.body.header
+                reply.newest = max(reply.newest, (sent.order, sent.boottime, sent.epoch))
         for device, epochs in named.items():
             for stream in Stream:
                 self._receipts[device, stream] = {epoch: Taken() for epoch in epochs}

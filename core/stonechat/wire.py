@@ -8,7 +8,7 @@ type     topic            list
 1        up/window        ``[1, header, batch]``: ``columns`` holds the batch
 2        up/event         ``[2, header, [event, ...]]``
 3        up/state         ``[3, online, order, connect, epoch, wall, boottime, description, versions]``
-4        down/ack         ``[4, store, taken, refused, rejected, wanted, time, pace, versions]``
+4        down/ack         ``[4, store, taken, refused, rejected, wanted, time, pace, echo, versions]``
 =======  ===============  ============================================================================
 
 ::
@@ -24,6 +24,7 @@ type     topic            list
     rejected  [[digest, reason], ...]: payloads that could not be read at all, by ``digest``
     wanted    [hash, ...]: descriptions that the collector lacks
     pace      ms between two batches of backlog that the collector asks for
+    echo      [epoch, boottime] out of the newest message that is answered
     versions  envelope versions understood
 
 An ``up/state`` of a device that is gone (the will) has ``online`` false and neither clocks nor description.
@@ -120,6 +121,8 @@ class Ack:
     wanted: tuple[bytes, ...] = ()
     time: int = 0
     pace: int = 0
+    echo: tuple[int, int] = (0, 0)
+    """(epoch, boottime) out of the newest message that this answers: the sender tells the round trip by it."""
     versions: tuple[int, ...] = (VERSION,)
 
 
@@ -161,9 +164,8 @@ def encode_ack(ack: Ack) -> bytes:
         [stream, epoch, *(n for pair in ranges for n in pair)]
         for (stream, epoch), ranges in ack.taken.items()
     ]
-    return seal(
-        [Type.ACK, ack.store, taken, ack.refused, ack.rejected, ack.wanted, ack.time, ack.pace, ack.versions]
-    )
+    answer = (ack.refused, ack.rejected, ack.wanted, ack.time, ack.pace, ack.echo, ack.versions)
+    return seal([Type.ACK, ack.store, taken, *answer])
 
 
 def decode(payload: bytes) -> WindowBatch | EventBatch | State | Ack:
@@ -263,7 +265,7 @@ def _read_state(parts: list[Any]) -> State:
 
 
 def _read_ack(parts: list[Any]) -> Ack:
-    store, taken, refused, rejected, wanted, time, pace, versions, *_ = parts
+    store, taken, refused, rejected, wanted, time, pace, echo, versions, *_ = parts
     if type(store) is not bytes or len(store) != 8:
         raise Refused("ack", "no store of 8 bytes")
     receipts: dict[tuple[int, int], Ranges] = {}
@@ -282,6 +284,9 @@ def _read_ack(parts: list[Any]) -> Ack:
     for name in wanted:
         _bytes(name)
     _ints(time, pace)
+    epoch, boottime = echo
+    _int(epoch, 0, (1 << 64) - 1)
+    _ints(boottime)
     return Ack(
         store,
         receipts,
@@ -290,6 +295,7 @@ def _read_ack(parts: list[Any]) -> Ack:
         tuple(wanted),
         time,
         pace,
+        (epoch, boottime),
         _versions(versions),
     )
 

@@ -54,6 +54,7 @@ def test_state_and_ack_come_back_whole() -> None:
         wanted=(b"descript",),
         time=1_700_000_000_001,
         pace=250,
+        echo=(77, 5_000),
     )
     with pytest.raises(Refused):
         wire.decode(wire.encode_ack(ack))  # a store of nine bytes

@@ -42,7 +42,7 @@ GRACE_MS = 5_000
 PROBE_MS = 30_000
 MAX_PROBE_MS = 900_000
 MAX_ROUND_TRIP_MS = 60_000
-"""An answer to the birth that took longer says too little of the time."""
+"""An answer that took longer says too little of the time."""
 
 _LEAVES = {Stream.WINDOW: "window", Stream.EVENT: "event"}
 
@@ -115,7 +115,6 @@ class Uplink:
         self._next_backlog = 0
         self._probe_at = 0
         self._probe_wait = PROBE_MS
-        self._born_at: Instant | None = None
         self._birth_again = 0
 
     # Inputs
@@ -235,7 +234,6 @@ class Uplink:
         )
 
     def _birth(self, now: Instant) -> Publish:
-        self._born_at = now
         self._birth_again = now.monotonic + self._jittered(PROBE_MS)
         return self._state(
             State(
@@ -258,10 +256,11 @@ class Uplink:
             self.spool.anchor(now.wall - now.boottime, Source.CLOCK)
 
     def _take_time(self, ack: Ack, now: Instant) -> None:
-        born, self._born_at = self._born_at, None
-        if self.spool.anchored or born is None or not ack.time:
+        # An answer may come late and out of its order, so it says itself when what it answers was sent.
+        epoch, sent = ack.echo
+        if self.spool.anchored or epoch != self.spool.epoch or not ack.time:
             return
-        round_trip = now.boottime - born.boottime
+        round_trip = now.boottime - sent
         if 0 <= round_trip <= MAX_ROUND_TRIP_MS:
             self.spool.anchor(ack.time + round_trip // 2 - now.boottime, Source.LATE)
 
