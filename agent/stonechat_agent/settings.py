@@ -41,7 +41,7 @@ class Engine:
     """One LLM server on the device, and the relay in front of it."""
 
     name: str = option(_NAME, "engine", "name of the engine, where there are several")
-    upstream: Url | None = option(
+    upstream: Url = option(
         kinds.url({"http": 80}, "http://127.0.0.1:8080"), "http://127.0.0.1:8080", "where the engine answers"
     )
     listen: Address = option(
@@ -67,9 +67,7 @@ class Engine:
     )
 
     def conflicts(self, given: set[str]) -> Iterator[Conflict]:
-        if self.upstream is None:
-            yield Conflict("upstream", "must be a URL", 'such as "http://127.0.0.1:8080"')
-        elif self.upstream.path:
+        if self.upstream.path:
             yield Conflict("upstream", "must have no path: the relay forwards each request's own")
         elif (self.upstream.host, self.upstream.port) == tuple(self.listen):
             yield Conflict("listen", "must differ from upstream: the relay would dial itself")

@@ -195,16 +195,14 @@ def address() -> Kind[Address]:
     )
 
 
-def url(ports: Mapping[str, int], example: str) -> Kind[Url | None]:
-    """A URL with one of the schemes in ``ports``, each with its default port; "" is None: not in use."""
+def url(ports: Mapping[str, int], example: str) -> Kind[Url]:
+    """A URL with one of the schemes in ``ports``, each with its default port."""
     schemes = " or ".join(f"{scheme}://" for scheme in ports)
     expected = f'a URL that starts with {schemes}, such as "{example}"'
 
-    def read(value: object) -> Url | None:
+    def read(value: object) -> Url:
         if not isinstance(value, str):
             raise TypeError
-        if not value:
-            return None
         match = re.fullmatch(r"([a-z]+)://([^/?#\s]+)(/[^?#\s]*)?", value, re.ASCII)
         if match is None or match[1] not in ports:
             raise TypeError
@@ -216,7 +214,17 @@ def url(ports: Mapping[str, int], example: str) -> Kind[Url | None]:
             raise TypeError
         return Url(scheme, host, port, (match[3] or "").rstrip("/"))
 
-    return Kind("URL", expected, read, lambda v: toml_text("" if v is None else str(v)))
+    return Kind("URL", expected, read, lambda v: toml_text(str(v)))
+
+
+def url_or_none(ports: Mapping[str, int], example: str) -> Kind[Url | None]:
+    """As `url`, or "" for None: not in use."""
+    kind = url(ports, example)
+
+    def read(value: object) -> Url | None:
+        return None if value == "" else kind.read(value)
+
+    return Kind(kind.name, kind.expected, read, lambda v: toml_text("" if v is None else str(v)))
 
 
 def _host_and_port(text: str, default_port: int | None) -> Address:

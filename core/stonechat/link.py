@@ -20,7 +20,9 @@ class Link:
     """A broker's address, and what to show it."""
 
     url: Url | None = option(
-        kinds.url({"mqtt": 1883, "mqtts": 8883}, "mqtts://broker.example:8883"), "", "the broker; empty: none"
+        kinds.url_or_none({"mqtt": 1883, "mqtts": 8883}, "mqtts://broker.example:8883"),
+        "",
+        "the broker; empty: none",
     )
     username: str = option(_TEXT, "", "user name at the broker")
     password_file: str = option(kinds.path(), "", "file that holds the password, or credential:NAME")

@@ -114,7 +114,10 @@ def test_several_engines(tmp_path: Path) -> None:
             '[engine]\nlisten = "127.0.0.1:8080"',
             "engine.listen: must differ from upstream: the relay would dial itself",
         ),
-        ('[engine]\nupstream = ""', "engine.upstream: must be a URL"),
+        (
+            '[engine]\nupstream = ""',
+            'engine.upstream: must be a URL that starts with http://, such as "http://127.0.0.1:8080"',
+        ),
         (
             '[engine]\nupstream = "http://a/v1"',
             "engine.upstream: must have no path: the relay forwards each request's own",

@@ -36,7 +36,7 @@ class Panel:
     scale: float = option(kinds.number(0.5, 2), 1, "how large")
     theme: str = option(kinds.one_of("dark", "light"), "dark", "how it looks")
     listen: Address = option(kinds.address(), "127.0.0.1:80", "where")
-    link: Url | None = option(kinds.url({"mqtt": 1883}, "mqtt://host"), "", "to where")
+    link: Url | None = option(kinds.url_or_none({"mqtt": 1883}, "mqtt://host"), "", "to where")
     labels: dict[str, str] = option(kinds.labels(2), {}, "what it is")
     file: str = option(kinds.absolute_path(), "", "which file")
     serial: int = field(default=7)
