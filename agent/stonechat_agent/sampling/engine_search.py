@@ -1,7 +1,8 @@
 """Finding an engine's main process: by unit, pid file, name, or the port that the relay dials.
 
-Which process listens on a port can be told only of one's own processes, or by root (``/proc/PID/fd``); the others need
-no privilege.
+Which process holds a listening socket can be told only of one's own processes, or by root (``/proc/PID/fd``). But
+whose it is, its user, stands in ``/proc/net/tcp`` for everyone, and of that user's processes an engine can mostly be
+told by its name or its ``--port``. The other ways need no privilege.
 """
 
 from __future__ import annotations
@@ -22,6 +23,35 @@ _ANY_OR_LOOPBACK = frozenset((b"00000000", b"0100007F", b"7F000001", b"0" * 32))
 _PROXIES = frozenset(
     (b"docker-proxy", b"rootlessport", b"systemd", b"systemd-socket-", b"conmon", b"pasta", b"slirp4netns")
 )
+
+
+# Programs that serve language models, by the name of the program or of the script after its interpreter.
+ENGINES = frozenset(
+    (
+        "llama-server",
+        "llama-swap",
+        "llamafile",
+        "ollama",
+        "vllm",
+        "sglang",
+        "koboldcpp",
+        "lms",
+        "llmster",
+        "local-ai",
+        "mistralrs-server",
+        "mlc_llm",
+        "ovms",
+        "text-generation-launcher",
+    )
+)
+
+
+class Listener(NamedTuple):
+    """A socket that listens at the upstream's port."""
+
+    inode: bytes
+    uid: int
+    """The user whose it is."""
 
 
 class EngineMatch(NamedTuple):
@@ -57,7 +87,7 @@ class Search:
         self._proc = proc
         self._sys = sys
         self._addresses = _addresses(match.host) if match.port else frozenset()
-        self._untold: frozenset[bytes] = frozenset()
+        self._untold: frozenset[Listener] = frozenset()
 
     def find(self) -> Found | None:
         """Return the main process; None where no process can be told."""
@@ -79,39 +109,43 @@ class Search:
             found = self._oldest_root(self._at_port(self._named(match.process)))
             if found is not None:
                 return Found(*found, None)
-        inodes = self.listeners()
-        if inodes and inodes != self._untold:
-            holders = self._holders(inodes)
-            self._untold = frozenset() if holders else inodes
+        listeners = self.listeners()
+        if listeners and listeners != self._untold:
+            holders = self._holders(listeners)
+            self._untold = frozenset() if holders else listeners
             found = self._oldest_root(holders)
             if found is not None:
                 return Found(*found, None)
+        likely = self._roots(self._likely({listener.uid for listener in listeners}))
+        if len(likely) == 1:
+            return Found(*likely[0], None)
         return None
 
-    def listeners(self) -> frozenset[bytes]:
-        """Return the inodes of the sockets that listen on the upstream's port on this machine."""
-        inodes: set[bytes] = set()
+    def listeners(self) -> frozenset[Listener]:
+        """Return the sockets that listen on the upstream's port on this machine."""
+        listeners: set[Listener] = set()
         if self._addresses:
             for table in ("tcp", "tcp6"):
                 try:
                     data = read_file(f"{self._proc}/net/{table}", 0)
                 except OSError:
                     continue
-                inodes |= _listening(data, self._match.port, self._addresses)
-        return frozenset(inodes)
+                listeners |= _listening(data, self._match.port, self._addresses)
+        return frozenset(listeners)
 
     def _oldest_root(self, candidates: list[int]) -> tuple[int, int] | None:
         """Return (pid, start) of the oldest candidate whose parent is none."""
+        return next(iter(self._roots(candidates)), None)
+
+    def _roots(self, candidates: list[int]) -> list[tuple[int, int]]:
+        """Return (pid, start) of the candidates whose parent is none, the oldest first."""
         stats: dict[int, Stat] = {}
         for pid in candidates:
             stat = stat_of(self._proc, pid)
             if stat is not None:
                 stats[pid] = stat
-        roots = [(stat.start, pid) for pid, stat in stats.items() if stat.parent not in stats]
-        if not roots:
-            return None
-        start, pid = min(roots)
-        return pid, start
+        roots = sorted((stat.start, pid) for pid, stat in stats.items() if stat.parent not in stats)
+        return [(pid, start) for start, pid in roots]
 
     def _named(self, name: str) -> list[int]:
         own = os.getpid()
@@ -132,6 +166,27 @@ class Search:
             or candidates
         )
 
+    def _likely(self, uids: set[int]) -> list[int]:
+        """Return a user's processes that are engines by their names, or by the port after ``--port``."""
+        if not uids:
+            return []
+        port = re.compile(rb"port[\0= ]%d(?![0-9])" % self._match.port)
+        known, at_port = [], []
+        own = os.getpid()
+        for pid in pids(self._proc):
+            try:
+                # A process's directory is its user's.
+                if pid == own or os.stat(f"{self._proc}/{pid}").st_uid not in uids:
+                    continue
+            except OSError:
+                continue
+            command_line = self._command_line(pid)
+            if not ENGINES.isdisjoint(_programs(command_line)):
+                known.append(pid)
+            elif port.search(command_line) and _PROXIES.isdisjoint(map(str.encode, _programs(command_line))):
+                at_port.append(pid)
+        return self._at_port(known) or at_port
+
     def _command_line(self, pid: int) -> bytes:
         try:
             return read_file(f"{self._proc}/{pid}/cmdline")
@@ -142,15 +197,14 @@ class Search:
         command_line = self._command_line(pid)
         if " " in name or "/" in name:
             return name.encode() in command_line.replace(b"\0", b" ")
-        # A script stands second, after its interpreter.
-        if any(os.path.basename(argument) == name.encode() for argument in command_line.split(b"\0", 2)[:2]):
+        if name in _programs(command_line):
             return True
         # The kernel keeps 15 bytes of a name, so it tells a longer one only where no argument says otherwise.
         return len(name) <= 15 and (read_text(f"{self._proc}/{pid}/comm") or "") == name
 
-    def _holders(self, inodes: frozenset[bytes]) -> list[int]:
+    def _holders(self, listeners: frozenset[Listener]) -> list[int]:
         """Return the processes that hold one of the sockets, of those whose descriptors may be listed."""
-        links = {f"socket:[{inode.decode()}]" for inode in inodes}
+        links = {f"socket:[{listener.inode.decode()}]" for listener in listeners}
         own = os.getpid()
         holders = []
         for pid in pids(self._proc):
@@ -195,13 +249,22 @@ def _as_written(packed: bytes) -> bytes:
     )
 
 
-def _listening(data: bytes, port: int, addresses: frozenset[bytes]) -> set[bytes]:
+def _programs(command_line: bytes) -> list[str]:
+    """Return the program's name, and that of the script or module which stands after an interpreter."""
+    words = [os.path.basename(word).decode("utf-8", "replace") for word in command_line.split(b"\0", 3)[:3]]
+    if len(words) > 2 and words[1] == "-m":
+        # python3 -m vllm.entrypoints.openai.api_server
+        return [words[0], words[2].partition(".")[0]]
+    return words[:2]
+
+
+def _listening(data: bytes, port: int, addresses: frozenset[bytes]) -> set[Listener]:
     ending = b":%04X" % port
-    inodes = set()
+    listeners = set()
     for line in data.splitlines()[1:]:
         words = line.split(None, 10)
         if len(words) < 10 or words[3] != LISTEN or not words[1].endswith(ending):
             continue
-        if words[1][: -len(ending)] in addresses:
-            inodes.add(words[9])
-    return inodes
+        if words[1][: -len(ending)] in addresses and words[7].isdigit():
+            listeners.add(Listener(words[9], int(words[7])))
+    return listeners

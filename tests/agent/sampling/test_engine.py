@@ -17,7 +17,7 @@ import pytest
 
 from stonechat_agent.sampling import Clock, EngineMatch, processes
 from stonechat_agent.sampling.engine import Engine
-from stonechat_agent.sampling.engine_search import Search, _addresses
+from stonechat_agent.sampling.engine_search import Listener, Search, _addresses
 from stonechat_agent.sampling.processes import PROCESSES, Tree, descendants, parse_stat
 
 if TYPE_CHECKING:
@@ -223,7 +223,9 @@ def test_an_engine_that_goes_while_something_listens_at_its_port_is_not_said_to_
 )
 def test_listeners_at_the_upstream(plant: Plant, host: str, port: int, inodes: set[bytes]) -> None:
     tree = plant("listeners")
-    assert Search(EngineMatch("e", host=host, port=port), tree.proc, tree.sys).listeners() == inodes
+    assert Search(EngineMatch("e", host=host, port=port), tree.proc, tree.sys).listeners() == {
+        Listener(inode, 998) for inode in inodes
+    }
 
 
 def test_a_listener_is_told_by_its_descriptor_unless_it_holds_the_port_for_another(
@@ -238,6 +240,7 @@ def test_a_listener_is_told_by_its_descriptor_unless_it_holds_the_port_for_anoth
     assert search.find() == (900, 5000, None)
     for pid in (900, 950):
         change(tree, f"proc/{pid}/stat", "(ollama", "(docker-proxy")
+        change(tree, f"proc/{pid}/cmdline", "ollama", "docker-proxy")
     change(tree, "proc/950/stat", "(docker-proxy (runner))", "(docker-proxy)")
     assert search.find() is None
 
@@ -260,6 +263,45 @@ def test_of_several_programs_of_one_name_the_one_at_the_port_is_taken(plant: Pla
     (tree.root / "proc/71/fd").mkdir()
     (tree.root / "proc/71/fd/3").symlink_to("socket:[4711]")
     assert found(11434) == (71, 71, None)
+
+
+@pytest.mark.parametrize(
+    ("command_lines", "found"),
+    [
+        (["/usr/bin/llama-server -m x.gguf", "/bin/sh"], 70),
+        (["/bin/sh", "/usr/local/bin/ollama serve"], 71),
+        (["/usr/bin/python3 /opt/vllm/bin/vllm serve x", "/bin/sh"], 70),
+        (["/usr/bin/python3 -m vllm.entrypoints.openai.api_server", "/bin/sh"], 70),
+        (["/opt/own-engine --port 11434", "/bin/sh"], 70),
+        (["/opt/own-engine --port=11434", "/bin/sh"], 70),
+        (["/usr/bin/llama-server --port 8080", "/usr/bin/llama-server --port 11434"], 71),
+        # Who it is cannot be told.
+        (["/usr/bin/llama-server", "/usr/bin/llama-server"], None),
+        (["/opt/own-engine --port 114345", "/bin/sh"], None),
+        (["/usr/bin/docker-proxy -host-port 11434", "/bin/sh"], None),
+        (["/usr/bin/curl http://127.0.0.1:11434/", "/bin/sh"], None),
+    ],
+)
+def test_another_users_engine_is_told_by_the_sockets_user_and_its_own_name(
+    plant: Plant, command_lines: list[str], found: int | None
+) -> None:
+    plant("listeners")
+    tree = plant("none")
+    change(tree, "proc/net/tcp", "   998 ", f"   {os.getuid()} ")
+    for pid, command_line in zip((70, 71), command_lines, strict=True):
+        tree.write(f"proc/{pid}/stat", f"{pid} (x) S 1 0 0 0 -1 0 0 0 0 0 1 1 0 0 20 0 1 0 {pid} 1 1 1\n")
+        tree.write(f"proc/{pid}/cmdline", command_line.replace(" ", "\0") + "\0")
+    search = Search(EngineMatch("e", host="127.0.0.1", port=11434), tree.proc, tree.sys)
+    assert search.find() == (None if found is None else (found, found, None))
+
+
+def test_an_engine_of_another_user_than_the_sockets_is_not_taken(plant: Plant) -> None:
+    plant("listeners")
+    tree = plant("none")
+    change(tree, "proc/net/tcp", "   998 ", f"   {os.getuid() + 1} ")
+    tree.write("proc/70/stat", "70 (ollama) S 1 0 0 0 -1 0 0 0 0 0 1 1 0 0 20 0 1 0 70 1 1 1\n")
+    tree.write("proc/70/cmdline", "/usr/bin/ollama\0serve\0")
+    assert Search(EngineMatch("e", host="127.0.0.1", port=11434), tree.proc, tree.sys).find() is None
 
 
 @pytest.mark.parametrize(("took_s", "again_s"), [(0.0, 5), (0.1, 20)])

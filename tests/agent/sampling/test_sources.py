@@ -66,15 +66,16 @@ def test_idle_time_that_steps_back_is_nothing(plant: Plant, named: Named) -> Non
 
 
 def test_a_line_that_the_read_cut_is_left_out(plant: Plant, named: Named) -> None:
-    tree = plant("x86")
+    tree = plant("none")
+    line = "cpu{} {} 0 0 100 0 0 0 1234 0 0\n"
+    text = line.format(" ", 100) + line.format("0", 100)
+    tree.write("proc/stat", text)
     source = Cpu(tree.proc, tree.sys)
-    source._stat = File(
-        f"{tree.proc}/stat", head=len("cpu  40000 400 20000 1000000 2000 0 600 0 500 0\ncpu0 10000 100 5")
-    )
+    source._stat = File(f"{tree.proc}/stat", head=text.rindex("34"))
     source.open()
     list(source.read(0))
-    tree.later()
-    assert "system.cpu.core.utilization.max" not in named(source.read(SECOND))
+    tree.write("proc/stat", line.format(" ", 150) + line.format("0", 150))
+    assert named(source.read(SECOND)) == {"system.cpu.utilization": 10000, "system.cpu.steal": 0}
     source.close()
 
 
@@ -105,6 +106,17 @@ def test_memory_without_available_or_swap(plant: Plant, named: Named) -> None:
     source = Memory(tree.proc)
     source.open()
     assert named(source.read(0)) == {"system.memory.limit": 2000}
+    source.close()
+
+
+def test_more_memory_available_than_there_is_is_nonsense(plant: Plant, named: Named) -> None:
+    tree = plant("none")
+    tree.write(
+        "proc/meminfo", "MemTotal: 2048000 kB\nMemAvailable: 4096000 kB\nSwapTotal: 1024 kB\nSwapFree: 9 kB\n"
+    )
+    source = Memory(tree.proc)
+    source.open()
+    assert named(source.read(0)) == {"system.memory.limit": 2000, "system.paging.usage": 0}
     source.close()
 
 
