@@ -93,9 +93,8 @@ class Search:
         """Return the main process; None where no process can be told."""
         match = self._match
         if match.unit:
-            group = cgroups.unit_group(
-                self._sys, match.unit if "." in match.unit else f"{match.unit}.service"
-            )
+            typed = match.unit.endswith((".service", ".scope", ".slice"))
+            group = cgroups.unit_group(self._sys, match.unit if typed else f"{match.unit}.service")
             if group is not None:
                 found = self._oldest_root(cgroups.members(group))
                 if found is not None:

@@ -111,6 +111,13 @@ def test_a_name_longer_than_the_kernel_keeps(plant: Plant, clock: Clock) -> None
     assert Search(EngineMatch("e", process="text-generation-launcher"), tree.proc, tree.sys).find() is None
 
 
+def test_a_unit_with_a_dot_in_its_name(plant: Plant, clock: Clock) -> None:
+    tree = plant("x86")
+    slice_ = tree.root / "sys/fs/cgroup/system.slice"
+    (slice_ / "ollama.service").rename(slice_ / "llama-3.1.service")
+    assert Search(EngineMatch("e", unit="llama-3.1"), tree.proc, tree.sys).find() is not None
+
+
 def test_a_unit_under_version_1_of_control_groups(plant: Plant, clock: Clock, named: Named) -> None:
     tree = plant("x86")
     os.unlink(tree.root / "sys/fs/cgroup/cgroup.controllers")

@@ -195,6 +195,15 @@ def test_without_sys_a_disk_is_known_by_its_name(tmp_path: Path, name: str, stor
     assert is_storage(str(tmp_path), name) is storage
 
 
+def test_a_virtual_disk_is_known_by_its_place_whatever_its_name(plant: Plant) -> None:
+    tree = plant("none")
+    place = tree.root / "sys/devices/virtual/block/nullb0"
+    place.mkdir(parents=True)
+    (tree.root / "sys/block").mkdir()
+    (tree.root / "sys/block/nullb0").symlink_to(place)
+    assert not is_storage(tree.sys, "nullb0")
+
+
 def test_an_nvme_disk_under_native_multipath_counts_once(plant: Plant) -> None:
     tree = plant("none")
     place = tree.root / "sys/devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1"
