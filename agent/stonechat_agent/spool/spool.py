@@ -21,36 +21,25 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar, cast
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Any, NamedTuple, TypeVar
 
 import msgpack
 
-from stonechat import columns, ranges
-from stonechat.description import Description, canonical, hash_of
-from stonechat.errors import Refused
-from stonechat.event import Event, EventKind, Severity, coalesce
-from stonechat.ranges import Cover, Ranges, Standing, cover_union
+from stonechat.description import HASH_BYTES, Description, canonical, hash_of
+from stonechat.event import Event, EventKind, Severity
 from stonechat.record import Flag, Record
 from stonechat.slots import Slots
 from stonechat.wire import MAX_EPOCHS, Ack, Stream
-from stonechat_agent.spool import codec
+from stonechat_agent.spool import codec, files
+from stonechat_agent.spool.acks import AckReader, AckResult
 from stonechat_agent.spool.clock import Instant
-from stonechat_agent.spool.ladder import PACK, RUNGS, Rung, climb
 from stonechat_agent.spool.lock import Lock, SpoolInUse, last_order
-from stonechat_agent.spool.store import (
-    FILE,
-    FROZEN,
-    SEQ_BITS,
-    Foreign,
-    Row,
-    Run,
-    Source,
-    State,
-    Store,
-    make_row,
-    row_id,
-)
+from stonechat_agent.spool.losses import Loss
+from stonechat_agent.spool.room import Room
+from stonechat_agent.spool.rows import event_row, items_of, name_of, window_row
+from stonechat_agent.spool.store import FROZEN, SEQ_BITS, Found, Row, Run, Source, State, Store, row_id
 
 T = TypeVar("T")
 
@@ -59,17 +48,12 @@ log = logging.getLogger(__name__)
 RING_BYTES = 2 << 20
 """Bound of the tables in memory while the disk refuses: some days of folded windows."""
 
-QUARANTINED_KEPT = 2
-"""Damaged files that are kept for whoever wants to look."""
-
 RETRY_MS = 10_000
 """Time between two attempts to write to a disk that refused."""
 
-_EVENTS_SHARE = 8  # events may take an eighth of the bound
-_LOSS_RANGES = 64  # ranges of lost numbers that one event names
-_BEYOND = ((1 << SEQ_BITS, 1 << 63),)  # numbers that no row can have
-_FOLDED_AT_ONCE = 1024  # records that one step of folding takes: a quarter of an hour of one-second windows
 _ORDER_GAP = 16  # a run's order after a damaged file, above the last one that the lock's file names
+_DESCRIPTIONS = 64  # descriptions that are kept although no window names them
+_STALE_MS = 600_000  # how far out of order an answer may come
 
 
 class Kept(NamedTuple):
@@ -95,16 +79,6 @@ class Candidate(NamedTuple):
     size: int
 
 
-@dataclass(slots=True)
-class AckResult:
-    """What an acknowledgement changed: row ids by stream, and how many records became wanted again."""
-
-    let_go: dict[Stream, set[int]] = field(default_factory=lambda: {stream: set() for stream in Stream})
-    dropped: dict[Stream, set[int]] = field(default_factory=lambda: {stream: set() for stream in Stream})
-    wanted_again: int = 0
-    descriptions: tuple[bytes, ...] = ()
-
-
 class Stats(NamedTuple):
     """What ``stats`` counts. Sizes in bytes."""
 
@@ -122,7 +96,7 @@ class Spool:
         self,
         directory: str,
         *,
-        epoch: int,
+        rng_bytes: Callable[[int], bytes],
         clock: Callable[[], Instant],
         max_size: int,
         min_free: int,
@@ -132,31 +106,39 @@ class Spool:
     ) -> None:
         """For ``open``, which also brings the files up."""
         self.directory = directory
-        self.epoch = epoch
-        self.order = 0
         self.window_step_ms = window_step_ms
         self.losses: Counter[str] = Counter()
         """Windows and events lost since the start, by ``stream.reason``."""
+        self.setbacks = 0
+        """How often changes that were not committed were forgotten, so that rows may be offered again."""
+        self._rng_bytes = rng_bytes
         self._clock = clock
         self._max_size, self._min_free = max_size, min_free
-        self._boot_id = boot_id
         self._free_bytes = free_bytes
         self._lock: Lock | None = None
         self._disk: Store | None = None
         self._ring: Store | None = None
-        self._runs: dict[int, Run] = {}
-        self._run = 0
-        self._changed_runs: set[int] = set()
+        self._room = Room(self._place, self._lose)
         self._seqs = {Stream.WINDOW: 0, Stream.EVENT: 0}
-        self._lost: list[tuple[Stream, str, Cover, int]] = []
+        self._changed_runs: set[int] = set()
+        self._lost: list[Loss] = []
+        self._notes: list[tuple[str, Severity, dict[str, Any]]] = []
         self._slots: dict[bytes, Slots] = {}
-        self._description: bytes | None = None
-        self._store_id = b""
-        self._ack_time = 0
+        self._described: tuple[bytes, bytes] | None = None
+        self._ack_store, self._ack_time = b"", 0
         self._retry_at = 0
-        self._notes: list[tuple[str, str, Severity, dict[str, Any]]] = []
-        self._ring_since = 0
         self._written_before = 0
+        # What holds until the file says otherwise, and all along where there is none.
+        self.epoch = self._draw_epoch(set())
+        self.order = self._run = last_order(directory) + 1
+        opened = clock().boottime
+        self._runs = {self._run: Run(self._run, self.epoch, self.order, boot_id, opened)}
+
+    def _draw_epoch(self, known: set[int]) -> int:
+        epoch = 0
+        while not epoch or epoch in known:  # zero is no epoch on the wire
+            epoch = int.from_bytes(self._rng_bytes(8), "big")
+        return epoch
 
     @classmethod
     def open(
@@ -169,7 +151,7 @@ class Spool:
         min_free: int = 0,
         window_step_ms: int = 60_000,
         boot_id: str = "",
-        free_bytes: Callable[[str], int] | None = None,
+        free_bytes: Callable[[str], int] = files.free_bytes,
     ) -> Spool:
         """Open the spool of a directory, made if missing, and begin a new run in one synced commit.
 
@@ -188,29 +170,32 @@ class Spool:
         Raises:
             SpoolInUse: another process has it open.
         """
-        epoch = 0
-        while not epoch:  # zero is no epoch on the wire
-            epoch = int.from_bytes(rng_bytes(8), "big")
         spool = cls(
             os.fspath(directory),
-            epoch=epoch,
+            rng_bytes=rng_bytes,
             clock=clock,
             max_size=max_size,
             min_free=min_free,
             window_step_ms=window_step_ms,
             boot_id=boot_id,
-            free_bytes=free_bytes or _free_bytes,
+            free_bytes=free_bytes,
         )
-        spool._bring_up()
+        try:
+            spool._open_disk(begun=False)
+        except (OSError, sqlite3.Error) as error:
+            spool._to_memory(error)
         return spool
 
     def close(self) -> None:
         """Commit what waits for the next commit, and close. The lock is free afterwards."""
+        self._retry_at = 0
+        self._try_disk()
+        store = self._active()
+        try:
+            self._commit(store)
+        except sqlite3.Error as error:
+            log.warning("spool not committed at the end", extra={"reason": str(error)})
         for store in self._stores():
-            try:
-                store.commit()
-            except sqlite3.Error:
-                pass  # only acknowledgements wait there, and they come again
             store.close()
         self._disk = self._ring = None
         if self._lock is not None:
@@ -235,15 +220,7 @@ class Spool:
         offered: Sequence[Record] = ()
         if offer_now and (dated := self._dated(record, self._run)) is not None:
             record, offered = dated, (dated,)
-        row = make_row(
-            self._run,
-            record.cover,
-            state=State.OFFERED if offered else State.HELD,
-            step=record.step,
-            ended=record.last_boottime,
-            name=record.description,
-        )
-        self._description = record.description
+        row = window_row(self._run, [record], State.OFFERED if offered else State.HELD)
         self._commit_new(Stream.WINDOW, row, codec.encode([record]))
         return Kept(seq, row.id, offered)
 
@@ -263,7 +240,7 @@ class Spool:
         offered: Sequence[Event] = ()
         if offer_now and (dated := self._dated(event, self._run)) is not None:
             event, offered = dated, (dated,)
-        row = self._event_row(self._run, event, State.OFFERED if offered else State.HELD)
+        row = event_row(self._run, event, State.OFFERED if offered else State.HELD)
         self._commit_new(Stream.EVENT, row, codec.encode([event]))
         return Kept(row.low, row.id, offered)
 
@@ -271,49 +248,42 @@ class Spool:
         self, kind: str, key: str, severity: Severity, attributes: Mapping[str, Any], at: Instant
     ) -> Event:
         seq = self._next_seq(Stream.EVENT)
-        stamp = at.stamp(self.order)
         cover = ((self.epoch, seq, seq),)
+        stamp = at.stamp(self.order)
         return Event(cover, kind, key, severity, stamp, self.order, at.boottime, attributes=attributes)
-
-    def _event_row(self, run: int, event: Event, state: State) -> Row:
-        name = f"{event.kind}\0{event.key}".encode()
-        return make_row(run, event.cover, state=state, ended=event.last_boottime, name=name)
 
     def _next_seq(self, stream: Stream) -> int:
         self._seqs[stream] += 1
         return self._seqs[stream]
 
     def _commit_new(self, stream: Stream, row: Row, payload: bytes) -> None:
-        # Thrice: a damaged file makes way for a new one, a disk that refuses for memory.
+        # Thrice: a damaged file makes way for a new one, and a disk that refuses for memory.
         for _ in range(3):
-            store = self._ring or cast("Store", self._disk)
+            store = self._active()
             try:
                 store.begin()
                 self._make_room(store, len(payload) + 128)
                 store.insert(stream, row, payload)
                 if stream is Stream.WINDOW:
-                    self._pack(store, row)
+                    self._room.pack(store, row)
                 self._commit(store)
                 return
             except sqlite3.Error as error:
-                if store is self._ring:
-                    raise
-                self._failed(error)
+                self._failed(store, error)
 
     def _commit(self, store: Store) -> None:
-        """Commit, with the runs that changed, the slots that were taken, and the events that tell of losses."""
+        """Commit, with the runs that changed, the slots that were taken, and events that tell of losses and faults."""
         store.begin()
         lost, notes = self._lost, self._notes
         self._lost = []
-        for stream, reason, cover, count in lost:
-            self._tell_loss(store, stream, reason, cover, count)
-        for kind, key, severity, attributes in notes:
-            event = self._event(kind, key, severity, attributes, self._clock())
-            row = self._event_row(self._run, event, State.HELD)
-            store.insert(Stream.EVENT, row, codec.encode([event]))
+        for loss in lost:
+            self._write_event(store, EventKind.LOSS, loss.key, Severity.WARNING, loss.attributes())
+        for key in {loss.key for loss in lost}:
+            self._room.coalesce(store, name_of(EventKind.LOSS, key))
+        for kind, severity, attributes in notes:
+            self._write_event(store, kind, "spool", severity, attributes)
         for number in self._changed_runs:
-            if number in self._runs:
-                store.put_run(self._runs[number])
+            store.put_run(self._runs[number])
         for name, slots in self._slots.items():
             if slots.changed:
                 body = (store.description(name) or (None, None))[0]
@@ -323,8 +293,14 @@ class Spool:
         self._changed_runs.clear()
         for slots in self._slots.values():
             slots.changed = False
-        for stream, reason, _, count in lost:
-            self.losses[f"{stream.name.lower()}.{reason}"] += count
+        for loss in lost:
+            self.losses[loss.key] += loss.lost
+        if store.checkpoint_due:
+            try:
+                store.checkpoint()
+            except sqlite3.Error as error:
+                # Nothing is lost: all of it stands in the log, and the next commit tries again.
+                log.warning("spool checkpoint failed", extra={"reason": str(error)})
 
     # Time
 
@@ -359,8 +335,8 @@ class Spool:
             if run.boot and run.boot == following.boot:
                 anchor, source = following.anchor, min(Source.LATE, following.source)
             else:
-                start = cast("int", following.anchor) + following.opened
-                anchor, source = start - self._ended(run), Source.PACKED
+                assert following.anchor is not None
+                anchor, source = following.anchor + following.opened - self._ended(run), Source.PACKED
             following = run._replace(anchor=anchor, source=source)
             self._runs[run.run] = following
             self._changed_runs.add(run.run)
@@ -375,9 +351,9 @@ class Spool:
         if item.first.synced:
             return replace(item, start=item.first.wall)
         run = self._resolve(number)
-        if run is None:
+        if run is None or run.anchor is None:
             return None
-        start = item.first.boottime + cast("int", run.anchor)
+        start = item.first.boottime + run.anchor
         if isinstance(item, Event):
             return replace(item, start=start)
         flag = Flag.PACKED if run.source is Source.PACKED else Flag.ANCHORED_LATE
@@ -410,174 +386,84 @@ class Spool:
             fresh: list[Offer] = []
             try:
                 for key in wanted:
-                    found = self._offer_row(store, stream, key)
-                    if found is not None:
-                        (fresh if found[0] else offers).append(found[1])
+                    found = store.row(stream, key)
+                    if found is None or found.row.state == State.LET_GO:
+                        continue
+                    items = self._items(store, stream, found)
+                    if items is None:
+                        continue
+                    if found.row.state in FROZEN:
+                        offers.append(Offer(key, items))
+                    elif (dated := self._freeze(store, stream, found.row, items)) is not None:
+                        fresh.append(Offer(key, dated))
                 if fresh or self._lost:
                     self._commit(store)
                 offers.extend(fresh)
             except sqlite3.Error as error:
-                self._failed(error)
-        return sorted(offers)
+                self._failed(store, error)
+        return sorted(offers, key=lambda offer: offer.id)
 
-    def _offer_row(self, store: Store, stream: Stream, key: int) -> tuple[bool, Offer] | None:
-        found = store.row(stream, key)
-        if found is None or found[0].state == State.LET_GO:
-            return None
-        row = found[0]
-        items = self._items(store, stream, found)
-        if items is None:
-            return None
-        if row.state in FROZEN:
-            return False, Offer(key, items)
-        if self._ring is not None and store is self._disk:
-            return None  # the disk refuses, so this row cannot be frozen now
+    def _freeze(self, store: Store, stream: Stream, row: Row, items: list[Any]) -> list[Any] | None:
+        """Fix the starts of a held row's items, None where that cannot be done now."""
+        if store is not self._active():
+            return None  # the disk refuses at present
         dated = [self._dated(item, row.run) for item in items]
         if None in dated:
             return None
         store.replace(stream, row._replace(state=int(State.OFFERED)), codec.encode(dated))
-        return True, Offer(key, dated)
+        return dated
 
-    def _items(self, store: Store, stream: Stream, found: tuple[Row, bytes, bool]) -> list[Any] | None:
+    def _items(self, store: Store, stream: Stream, found: Found) -> list[Any] | None:
         """The records or the event of a row; one that is damaged is deleted, and counted as lost."""
-        row, payload, whole = found
-        try:
-            if whole:
-                return (
-                    codec.decode_records(payload)
-                    if stream is Stream.WINDOW
-                    else [codec.decode_event(payload)]
-                )
-        except Refused:
-            pass
-        self._lose(store, stream, row, "damaged")
-        return None
+        items = items_of(stream, found)
+        if items is None:
+            self._lose(store, stream, found.row, "damaged")
+        return items
 
-    def split(self, stream: Stream, key: int) -> list[int]:
-        """Put each record of a row into a row of its own, and return their ids."""
+    def split(self, key: int) -> list[int]:
+        """Put each record of a row of windows into a row of its own, and return their ids."""
         for store in self._stores():
             try:
-                found = store.row(stream, key)
+                found = store.row(Stream.WINDOW, key)
                 if found is not None:
-                    return self._split(store, stream, found)
+                    return [row.id for row in self._split(store, Stream.WINDOW, found.row)]
             except sqlite3.Error as error:
-                self._failed(error)
+                self._failed(store, error)
         return []
 
-    def _split(self, store: Store, stream: Stream, found: tuple[Row, bytes, bool]) -> list[int]:
-        row = found[0]
-        if row.n == 1:
-            return [row.id]
-        items = self._items(store, stream, found)
+    def _split(self, store: Store, stream: Stream, row: Row) -> list[Row]:
+        found = store.row(stream, row.id)
+        items = self._items(store, stream, found) if found is not None else None
         if items is None:
             return []
+        if len(items) == 1:
+            return [row]
         store.delete(stream, [row.id])
-        ids = []
+        singles = []
         for record in items:
-            single = self._window_row(row.run, [record], State(row.state))
-            store.insert(stream, single, codec.encode([record]))
-            ids.append(single.id)
-        return ids
-
-    @staticmethod
-    def _window_row(run: int, records: Sequence[Record], state: State) -> Row:
-        return make_row(
-            run,
-            cover_union(*(record.cover for record in records)),
-            state=state,
-            n=len(records),
-            step=min(record.step for record in records),
-            ended=max(record.last_boottime for record in records),
-            name=records[0].description,
-        )
+            singles.append(window_row(row.run, [record], State(row.state)))
+            store.insert(stream, singles[-1], codec.encode([record]))
+        return singles
 
     # Acknowledgements
 
     def apply_ack(self, ack: Ack) -> AckResult:
-        """Let go of what a collector has, drop what it refuses for good, and want again what it lacks.
+        """Let go of what a collector has, give up what it refuses for good, and want again what it lacks.
 
         Nothing of it is synced before the next commit: see the module's docstring.
         """
-        result = AckResult(descriptions=ack.wanted)
-        changed_store = ack.store != self._store_id
+        result = AckResult()
         # Two workers of one collector may answer out of order. An older answer still says truly what was taken, but
-        # not what is missing; one that is much older was sent by a clock that went back.
-        stale = not changed_store and 0 < self._ack_time - ack.time < 600_000
+        # not what is missing; one that is much older comes from a clock that went back.
+        stale = ack.store == self._ack_store and 0 < self._ack_time - ack.time < _STALE_MS
         for store in self._stores():
             try:
-                for run in list(self._runs.values()):
-                    for stream in Stream:
-                        taken = ack.taken.get((stream, run.epoch))
-                        if taken is not None:
-                            taken = ranges.difference(taken, _BEYOND)
-                        if taken:
-                            self._let_go(store, stream, run.run, taken, result)
-                        if not stale and (taken is not None or changed_store):
-                            self._want_again(store, stream, run.run, taken or (), result)
-                for stream_id, epoch, low, high, reason in ack.refused:
-                    self._drop_refused(store, stream_id, epoch, low, high, reason, result)
-                if changed_store:
-                    store.put_meta("store", ack.store)
+                AckReader(store, self._runs, result, self._split, self._lose).apply(ack, lacks=not stale)
             except sqlite3.Error as error:
-                self._failed(error)
-        self._store_id = ack.store
+                self._failed(store, error)
         if not stale:
-            self._ack_time = ack.time
+            self._ack_store, self._ack_time = ack.store, ack.time
         return result
-
-    def _let_go(self, store: Store, stream: Stream, run: int, taken: Ranges, result: AckResult) -> None:
-        whole: list[int] = []
-        for low, high in taken:
-            for row in store.rows(stream, FROZEN, row_id(run, low), row_id(run, high)):
-                standing = _standing(taken, row)
-                if standing is Standing.TAKEN:
-                    whole.append(row.id)
-                elif row.n > 1:
-                    for key in self._split(store, stream, cast("Any", store.row(stream, row.id))):
-                        single = store.row(stream, key)
-                        if single is not None and _standing(taken, single[0]) is Standing.TAKEN:
-                            whole.append(key)
-        if whole:
-            store.set_state(stream, whole, State.LET_GO)
-            result.let_go[stream].update(whole)
-
-    def _want_again(self, store: Store, stream: Stream, run: int, taken: Ranges, result: AckResult) -> None:
-        lacking = ranges.difference(((1, (1 << SEQ_BITS) - 1),), taken)
-        again: list[int] = []
-        for low, high in lacking:
-            for row in store.rows(stream, (State.LET_GO,), row_id(run, low), row_id(run, high)):
-                if row.id in result.let_go[stream]:
-                    continue
-                standing = _standing(taken, row)
-                if standing is Standing.NEW:
-                    again.append(row.id)
-                    result.wanted_again += row.n
-                elif standing is Standing.PARTIAL and row.n > 1:
-                    for key in self._split(store, stream, cast("Any", store.row(stream, row.id))):
-                        single = store.row(stream, key)
-                        if single is not None and _standing(taken, single[0]) is Standing.NEW:
-                            again.append(key)
-                            result.wanted_again += 1
-        if again:
-            store.set_state(stream, again, State.WANTED)
-
-    def _drop_refused(
-        self, store: Store, stream_id: int, epoch: int, low: int, high: int, reason: str, result: AckResult
-    ) -> None:
-        run = next((run.run for run in self._runs.values() if run.epoch == epoch), None)
-        if run is None or stream_id not in (Stream.WINDOW, Stream.EVENT):
-            return
-        stream = Stream(stream_id)
-        high = min(high, (1 << SEQ_BITS) - 1)
-        for row in store.rows(stream, FROZEN, row_id(run, 0), row_id(run, high)):
-            if row.high < low or _standing(((low, high),), row) is Standing.NEW:
-                continue
-            for key in self._split(store, stream, cast("Any", store.row(stream, row.id))):
-                single = store.row(stream, key)
-                if single is not None and _standing(((low, high),), single[0]) is not Standing.NEW:
-                    log.warning("record refused", extra={"stream": stream.name.lower(), "reason": reason})
-                    self._lose(store, stream, single[0], "refused")
-                    result.dropped[stream].add(key)
 
     def drop(self, stream: Stream, ids: Iterable[int], reason: str) -> None:
         """Give frozen rows up, with a counted loss: no collector will take them."""
@@ -585,206 +471,80 @@ class Spool:
             try:
                 for key in ids:
                     found = store.row(stream, key)
-                    if found is not None and found[0].state in FROZEN:
-                        self._lose(store, stream, found[0], reason)
+                    if found is not None and found.row.state in FROZEN:
+                        self._lose(store, stream, found.row, reason)
             except sqlite3.Error as error:
-                self._failed(error)
+                self._failed(store, error)
 
-    # Losses
+    # Losses and space
 
     def _lose(self, store: Store, stream: Stream, row: Row, reason: str) -> None:
+        """Delete a row, and have the next commit count and tell what it held."""
         store.delete(stream, [row.id])
         run = self._runs.get(row.run)
-        if run is None:
-            return
-        cover = tuple((run.epoch, low, high) for low, high in row.ranges())
-        self._lost.append((stream, reason, cover, ranges.cover_size(cover)))
+        if run is not None:
+            self._lost.append(
+                Loss(stream, reason, tuple((run.epoch, low, high) for low, high in row.ranges()))
+            )
 
-    def _tell_loss(self, store: Store, stream: Stream, reason: str, cover: Cover, count: int) -> None:
-        """Have an event that names the lost numbers, one for each stream and reason until it is offered."""
-        stream_name = stream.name.lower()
-        attributes = {"stream": stream_name, "reason": reason, "lost": count, "cover": _plain_cover(cover)}
-        key = f"{stream_name}.{reason}"
-        event = self._event(EventKind.LOSS, key, Severity.WARNING, attributes, self._clock())
-        known = store.named(f"{EventKind.LOSS}\0{key}".encode())
-        found = store.row(Stream.EVENT, known.id) if known else None
-        items = self._items(store, Stream.EVENT, found) if found else None
-        if known is not None and items and known.run == self._run:
-            event = _merge(items[0], event)
-            store.delete(Stream.EVENT, [known.id])
-        row = self._event_row(self._run, event, State.HELD)
-        store.insert(Stream.EVENT, row, codec.encode([event]))
-
-    # Space
+    def _write_event(
+        self, store: Store, kind: str, key: str, severity: Severity, attributes: Mapping[str, Any]
+    ) -> None:
+        """Add an event of the spool's own to the transaction that is open."""
+        event = self._event(kind, key, severity, attributes, self._clock())
+        store.insert(Stream.EVENT, event_row(self._run, event, State.HELD), codec.encode([event]))
 
     def fold(self) -> bool:
-        """Bring the oldest held windows that can climb a rung together, in the next commit; False when none can."""
-        store = self._ring or self._disk
-        if store is None:
-            return False
+        """Let the oldest held windows climb a rung, in the transaction that commits next; False when none can."""
+        store = self._active()
         try:
-            return any(self._climb(store, rung) for rung in RUNGS)
+            return self._room.fold(store)
         except sqlite3.Error as error:
-            self._failed(error)
+            self._failed(store, error)
             return False
-
-    def _climb(self, store: Store, rung: Rung, before: int = (1 << 63) - 1) -> bool:
-        """Let the oldest stretch of held windows that can climb the rung do so; False when none can.
-
-        The rung that only packs looks at rows of a single record, and leaves those that stand alone in their stretch.
-        """
-        gathered: list[Row] = []
-        records: list[Record] = []
-        start = 0 if rung.step else store.packed_to
-        for row in self._held_from(store, start, before):
-            fits = row.step < rung.step if rung.step else row.n == 1
-            if not fits and not gathered:
-                continue
-            items = (
-                self._items(store, Stream.WINDOW, cast("Any", store.row(Stream.WINDOW, row.id)))
-                if fits
-                else []
-            )
-            if items is None:
-                return True
-            if gathered:
-                joined = fits and self._belong(gathered[0], records[0], row, items[0], rung)
-                full = len(records) + row.n > (_FOLDED_AT_ONCE if rung.step else columns.MAX_RECORDS)
-                if not joined or full:
-                    if rung.step or len(gathered) > 1:
-                        break
-                    gathered, records = [], []
-                    store.packed_to = row.id
-                    if not fits:
-                        continue
-            gathered.append(row)
-            records.extend(items)
-        if not gathered or (len(gathered) == 1 and not rung.step):
-            return False
-        number = gathered[0].run
-        folded = climb(records, rung, lambda record: self._place(record, number))
-        if any(len(record.cover) > columns.MAX_RANGES for record in folded):
-            return False
-        store.delete(Stream.WINDOW, [row.id for row in gathered])
-        self._insert_windows(store, number, folded)
-        return True
-
-    def _insert_windows(self, store: Store, number: int, records: Sequence[Record]) -> None:
-        for at in range(0, len(records), columns.MAX_RECORDS):
-            some = records[at : at + columns.MAX_RECORDS]
-            store.insert(Stream.WINDOW, self._window_row(number, some, State.HELD), codec.encode(some))
-
-    def _held_from(self, store: Store, start: int, before: int) -> Iterable[Row]:
-        while True:
-            rows = store.rows(Stream.WINDOW, (State.HELD,), start, before - 1, limit=columns.MAX_RECORDS)
-            yield from rows
-            if len(rows) < columns.MAX_RECORDS:
-                return
-            start = rows[-1].id + 1
-
-    def _belong(self, row: Row, record: Record, other_row: Row, other: Record, rung: Rung) -> bool:
-        return (row.run, row.name, record.catalog) == (
-            other_row.run,
-            other_row.name,
-            other.catalog,
-        ) and self._place(record, row.run) // rung.span == self._place(other, row.run) // rung.span
 
     def _place(self, record: Record, number: int) -> int:
-        """Where a record begins on the line that buckets are cut on: wall time where it is known, else boottime."""
+        """Wall time where it is known, else boottime: what the buckets of a fold are cut on."""
         if record.first.synced:
             return record.first.wall
-        anchor = self._runs[number].anchor if number in self._runs else None
-        return record.first.boottime + (anchor or 0)
-
-    def _pack(self, store: Store, newest: Row) -> None:
-        """When a window begins another hour than the held one before it, put that hour's into one row."""
-        if newest.state != State.HELD:
-            return
-        before = store.rows(Stream.WINDOW, (State.HELD,), 0, newest.id - 1, limit=1, newest=True)
-        if before and before[0].n == 1 and before[0].ended // PACK.span != newest.ended // PACK.span:
-            self._climb(store, PACK, newest.id)
+        run = self._runs.get(number)
+        return record.first.boottime + (run.anchor or 0 if run is not None else 0)
 
     def _make_room(self, store: Store, incoming: int) -> None:
         grow = store is self._ring or self._free_bytes(self.directory) >= self._min_free
-        bound = store.budget(grow=grow)
-        while store.event_bytes() + incoming > bound // _EVENTS_SHARE:
-            if not self._shed_event(store):
-                break
-        while store.used() + incoming > bound:
-            oldest = store.rows(Stream.WINDOW, (State.LET_GO,), limit=16)
-            if oldest:
-                store.delete(Stream.WINDOW, [row.id for row in oldest])
-            elif not any(self._climb(store, rung) for rung in RUNGS) and not self._shed_window(store):
-                break
-
-    def _shed_event(self, store: Store) -> bool:
-        let_go = store.rows(Stream.EVENT, (State.LET_GO,), limit=16)
-        if let_go:
-            store.delete(Stream.EVENT, [row.id for row in let_go])
-            return True
-        if any([self._coalesce(store, name) for name in store.repeated()]):
-            return True
-        oldest = store.rows(Stream.EVENT, (State.HELD, *FROZEN), limit=1)
-        if oldest:
-            self._lose(store, Stream.EVENT, oldest[0], "space")
-        return bool(oldest)
-
-    def _coalesce(self, store: Store, name: bytes) -> bool:
-        """Make one event of the held ones of that kind and key, a run at a time; False when nothing changed."""
-        by_run: dict[int, list[int]] = {}
-        for key in store.event_ids(name):
-            by_run.setdefault(key >> SEQ_BITS, []).append(key)
-        changed = False
-        for run, keys in by_run.items():
-            events: list[Event] = []
-            for key in keys:
-                items = self._items(store, Stream.EVENT, cast("Any", store.row(Stream.EVENT, key)))
-                events.extend(items or ())
-            if len(events) < 2:
-                continue
-            event = events[0]
-            for other in events[1:]:
-                event = _merge(event, other)
-            if len(event.cover) > columns.MAX_RANGES:
-                continue
-            store.delete(Stream.EVENT, keys)
-            store.insert(Stream.EVENT, self._event_row(run, event, State.HELD), codec.encode([event]))
-            changed = True
-        return changed
-
-    def _shed_window(self, store: Store) -> bool:
-        for states in ((State.HELD, State.WANTED), (State.OFFERED,)):
-            oldest = store.rows(Stream.WINDOW, states, limit=1)
-            if oldest:
-                self._lose(store, Stream.WINDOW, oldest[0], "space")
-                return True
-        return False
+        self._room.make(store, incoming, store.budget(grow=grow))
 
     # Descriptions and slots
 
     def describe(self, description: Description) -> tuple[bytes, bool]:
         """Keep a description as the one in force; returns its hash and whether it is new here."""
         name = hash_of(description)
-        self._description = name
-        body = canonical(description)
-        new = True
-        for known in self._each(lambda store: store.description(name)):
-            if known is not None and known[0] is not None:
-                new = False
+        new = self.description(name) is None
+        self._described = name, canonical(description)
+        store = self._active()
         if new:
-            store = self._ring or cast("Store", self._disk)
-            slots = msgpack.packb(self._slots[name].to_plain()) if name in self._slots else None
             try:
-                store.put_description(name, body, slots)
+                self._put_described(store)
             except sqlite3.Error as error:
-                self._failed(error)
+                self._failed(store, error)
         return name, new
+
+    def _put_described(self, store: Store) -> None:
+        if self._described is not None:
+            name, body = self._described
+            slots = self._slots.get(name)
+            store.put_description(name, body, msgpack.packb(slots.to_plain()) if slots else None)
 
     def description(self, name: bytes) -> dict[str, Any] | None:
         """The body of a description, None where it is not known."""
-        for known in self._each(lambda store: store.description(name)):
-            if known is not None and known[0] is not None:
-                return cast("dict[str, Any]", msgpack.unpackb(known[0]))
+        known = self._each(lambda store: store.description(name))
+        bodies = [item[0] for item in known if item is not None and item[0] is not None]
+        if self._described is not None and self._described[0] == name:
+            bodies.append(self._described[1])
+        for body in bodies:
+            if blake2b(body, digest_size=HASH_BYTES).digest() == name:  # a damaged one is as good as none
+                found: dict[str, Any] = msgpack.unpackb(body)
+                return found
         return None
 
     def slots(self, name: bytes) -> Slots:
@@ -793,8 +553,13 @@ class Spool:
             slots = Slots()
             for known in self._each(lambda store: store.description(name)):
                 if known is not None and known[1] is not None:
-                    slots = Slots.from_plain(msgpack.unpackb(known[1], strict_map_key=False))
-            self._slots = {name: slots}  # of one description at a time: the one in force
+                    try:
+                        slots = Slots.from_plain(msgpack.unpackb(known[1], strict_map_key=False))
+                    except (ValueError, TypeError) as error:
+                        log.warning("slots damaged", extra={"reason": type(error).__name__})
+            # The one before keeps what is not written yet.
+            self._slots = {key: value for key, value in self._slots.items() if value.changed}
+            self._slots[name] = slots
         return self._slots[name]
 
     # What the header tells
@@ -808,15 +573,14 @@ class Spool:
         named.update(dict.fromkeys(sorted(self._runs, reverse=True)))
         held: list[tuple[int, int, int]] = []
         for number in named:
-            if number not in self._runs or len(held) >= MAX_EPOCHS:
-                continue
-            lows = [
-                min((low for low in self._each(lambda store: store.lowest(stream, number)) if low), default=0)
-                for stream in Stream
-            ]
-            if any(lows):
-                held.append((self._runs[number].epoch, lows[0], lows[1]))
+            if number in self._runs and len(held) < MAX_EPOCHS:
+                window, event = self._lowest(Stream.WINDOW, number), self._lowest(Stream.EVENT, number)
+                if window or event:
+                    held.append((self._runs[number].epoch, window, event))
         return tuple(held)
+
+    def _lowest(self, stream: Stream, number: int) -> int:
+        return min((low for low in self._each(lambda store: store.lowest(stream, number)) if low), default=0)
 
     def offered(self, stream: Stream) -> int:
         """How many records are offered and not acknowledged."""
@@ -840,6 +604,13 @@ class Spool:
 
     # Files and faults
 
+    def _active(self) -> Store:
+        """Where new rows go."""
+        store = self._ring or self._disk
+        if store is None:
+            raise ValueError(f"{self.directory}: the spool is closed")
+        return store
+
     def _stores(self) -> list[Store]:
         return [store for store in (self._disk, self._ring) if store is not None]
 
@@ -849,122 +620,78 @@ class Spool:
             try:
                 results.append(work(store))
             except sqlite3.Error as error:
-                self._failed(error)
+                self._failed(store, error)
         return results
 
-    def _bring_up(self) -> None:
-        now = self._clock()
-        # What holds until the file says otherwise, and all along where there is none.
-        self.order = self._run = last_order(self.directory) + 1
-        self._runs = {self._run: Run(self._run, self.epoch, self.order, self._boot_id, now.boottime)}
-        try:
-            self._open_disk(begun=False)
-        except (OSError, sqlite3.Error) as error:
-            self._to_memory(error)
-
     def _open_disk(self, *, begun: bool) -> None:
-        """Open the file and enter this run into it; ``begun``: its order stands in records already."""
+        """Open the file and enter this run into it; ``begun``: its epoch and order stand in records already.
+
+        Raises:
+            SpoolInUse, OSError, sqlite3.Error: nothing has changed.
+        """
         os.makedirs(self.directory, mode=0o750, exist_ok=True)
         if self._lock is None:
             self._lock = Lock(self.directory)
-        store = self._open_file()
+        store, damaged = files.open_store(self.directory, self._max_size)
         try:
-            number = self._enter(store, begun=begun)
+            if damaged is not None:
+                self._notes.append((EventKind.SPOOL_QUARANTINED, Severity.CRITICAL, dict(damaged)))
+            known = store.runs()
+            if not begun:
+                self._choose_order(known, self._lock.last_order)
+            runs = {run.run: run for run in known if any(store.lowest(stream, run.run) for stream in Stream)}
+            for run in known:
+                if run.run not in runs:
+                    store.delete_run(run.run)
+            number = max((run.run for run in known), default=0) + 1
+            if begun:
+                number = max(number, self._run)
+            runs[number] = self._runs[self._run]._replace(run=number, epoch=self.epoch, order=self.order)
+            store.put_run(runs[number])
+            store.prune_descriptions(_DESCRIPTIONS)
+            self._put_described(store)
             store.commit()
+            if store.fresh:
+                files.sync_directory(self.directory)
         except BaseException:
             store.close()
             raise
-        if store.fresh:
-            _sync_directory(self.directory)
-        self._disk, self._run = store, number
-        self._store_id = store.meta("store") or b""
+        self._disk, self._run, self._runs = store, number, runs
+        self._changed_runs.clear()
         self._lock.write(self.order)
 
-    def _open_file(self) -> Store:
-        path = os.path.join(self.directory, FILE)
-        try:
-            return Store(path, self._max_size)
-        except (sqlite3.Error, Foreign) as error:
-            if not (isinstance(error, Foreign) or _is_damage(error) or self._file_is_at_fault(error)):
-                raise
-            self._put_aside(path, error)
-            return Store(path, self._max_size)
-
-    def _enter(self, store: Store, *, begun: bool) -> int:
-        """Enter this run into a file, with every run that still has a row there, and return its number."""
-        here = self._runs[self._run]
-        known = store.runs()
+    def _choose_order(self, known: Sequence[Run], hint: int) -> None:
         latest = max((run.order for run in known), default=0)
-        number = max((run.run for run in known), default=0) + 1
-        if begun:
-            number = max(number, self._run)
-        else:
-            hint = cast("Lock", self._lock).last_order
-            # Above what the lock's file names where the database knows less: it is new, or an older copy.
-            self.order = latest + 1 if latest >= hint else hint + _ORDER_GAP
-        runs = {}
-        for run in known:
-            if any(store.lowest(stream, run.run) for stream in Stream):
-                runs[run.run] = run
-            else:
-                store.delete_run(run.run)
-        runs[number] = here._replace(run=number, order=self.order)
-        store.put_run(runs[number])
-        self._runs = runs
-        return number
+        # Above what the lock's file names where the database knows less: it is new, or an older copy.
+        self.order = latest + 1 if latest >= hint else hint + _ORDER_GAP
+        epochs = {run.epoch for run in known}
+        if self.epoch in epochs:
+            self.epoch = self._draw_epoch(epochs)
 
-    def _file_is_at_fault(self, error: sqlite3.Error) -> bool:
-        """Whether the directory takes a file, so that it is the database that does not open."""
-        if any(word in str(error) for word in ("full", "readonly", "locked")):
-            return False
-        path = os.path.join(self.directory, "spool.probe")
-        try:
-            with open(path, "wb") as file:
-                file.write(bytes(1 << 16))
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError:
-            return False
-        finally:
-            if os.path.exists(path):
-                os.unlink(path)
-        return True
+    def _failed(self, store: Store, error: sqlite3.Error) -> None:
+        """Go on after an error of the disk: with a new file where it is damaged, in memory where it refuses.
 
-    def _put_aside(self, path: str, error: Exception) -> None:
-        """Rename a damaged file, keep the latest few of them, and have an event that says so. Raises OSError."""
-        names = [name for name in os.listdir(self.directory) if name.startswith(f"{FILE}.bad-")]
-        numbers = sorted(int(part) for part in {name.split("-")[1] for name in names} if part.isdecimal())
-        number = numbers[-1] + 1 if numbers else 1
-        for suffix in ("-wal", ""):
-            if os.path.exists(path + suffix):
-                os.replace(path + suffix, f"{path}.bad-{number}{suffix}")
-        for old in numbers[: max(0, len(numbers) + 1 - QUARANTINED_KEPT)]:
-            for suffix in ("-wal", ""):
-                if os.path.exists(f"{path}.bad-{old}{suffix}"):
-                    os.unlink(f"{path}.bad-{old}{suffix}")
-        log.error("spool quarantined", extra={"file": f"{path}.bad-{number}", "reason": str(error)})
-        attributes = {"file": f"{FILE}.bad-{number}", "reason": type(error).__name__}
-        self._notes.append((EventKind.SPOOL_QUARANTINED, "spool", Severity.CRITICAL, attributes))
-
-    def _failed(self, error: sqlite3.Error) -> None:
-        """Go on after an error of the disk: with a new file where it is damaged, in memory where it refuses."""
-        self._lost = []
-        disk = self._disk
-        if disk is None:
+        What was not committed is forgotten. That costs nothing: the caller repeats what it wanted to keep, and what
+        acknowledgements had let go is offered once more.
+        """
+        if store is not self._disk:
             raise error  # the tables in memory: nothing is left to fall back on
-        damaged = _is_damage(error)
+        self.setbacks += 1
+        self._lost = []
+        damaged = files.is_damage(error)
         try:
-            disk.rollback()
+            store.rollback()
         except sqlite3.Error as second:
-            damaged = damaged or _is_damage(second)
+            damaged = damaged or files.is_damage(second)
         if not damaged:
             self._to_memory(error)
             return
-        self._written_before += disk.written
-        disk.close()
+        self._written_before += store.written
+        store.close()
         self._disk = None
         try:
-            self._put_aside(os.path.join(self.directory, FILE), error)
+            attributes = files.put_aside(self.directory, error)
+            self._notes.append((EventKind.SPOOL_QUARANTINED, Severity.CRITICAL, dict(attributes)))
             self._open_disk(begun=True)
         except (OSError, sqlite3.Error) as second_error:
             self._to_memory(second_error)
@@ -975,33 +702,37 @@ class Spool:
             return
         log.error("spool unwritable", extra={"directory": self.directory, "reason": str(error)})
         self._ring = Store(None, RING_BYTES)
-        self._ring.begin()
         attributes = {"reason": type(error).__name__}
-        self._notes.append((EventKind.SPOOL_UNWRITABLE, "spool", Severity.CRITICAL, attributes))
+        self._notes.append((EventKind.SPOOL_UNWRITABLE, Severity.CRITICAL, attributes))
 
     def _try_disk(self) -> None:
         """While in memory: write what is there back to the disk, if it takes it now."""
         if self._ring is None or self._clock().monotonic < self._retry_at:
             return
         self._retry_at = self._clock().monotonic + RETRY_MS
-        ring = self._ring
-        before = self._run
+        ring, number = self._ring, self._run
         try:
             if self._disk is None:
                 self._open_disk(begun=True)
-            self._write_back(ring, cast("Store", self._disk), before)
-        except (OSError, sqlite3.Error, SpoolInUse) as error:
-            if self._disk is not None and isinstance(error, sqlite3.Error):
-                self._failed(error)
+        except (OSError, sqlite3.Error, SpoolInUse):
+            return
+        disk = self._disk
+        assert disk is not None
+        if self._run != number:
+            self.setbacks += 1
+            _renumber(ring, number, self._run)
+        try:
+            self._write_back(ring, disk)
+        except sqlite3.Error as error:
+            self._failed(disk, error)
             return
         self._ring = None
         ring.close()
         log.warning("spool recovered", extra={"directory": self.directory})
-        self._notes.append((EventKind.SPOOL_RECOVERED, "spool", Severity.INFO, {}))
+        self._notes.append((EventKind.SPOOL_RECOVERED, Severity.INFO, {}))
 
-    def _write_back(self, ring: Store, disk: Store, before: int) -> None:
-        """Copy the rows in memory to the disk in one commit. Where the run has another number there, so have they:
-        whoever holds their ids finds them gone, offers the rows once more, and the receipts drop what was taken."""
+    def _write_back(self, ring: Store, disk: Store) -> None:
+        """Copy the rows in memory to the disk in one commit."""
         disk.begin()
         self._make_room(disk, ring.used())
         for run in self._runs.values():
@@ -1012,53 +743,18 @@ class Spool:
             for row in ring.rows(stream, list(State)):
                 found = ring.row(stream, row.id)
                 if found is not None:
-                    key = row_id(self._run, row.low) if row.run == before else row.id
-                    disk.insert(stream, row._replace(id=key), found[1])
+                    disk.replace(stream, row, found.payload)
         disk.commit()
 
 
-def _standing(taken: Ranges, row: Row) -> Standing:
-    standings = {ranges.standing(taken, low, high) for low, high in row.ranges()}
-    return standings.pop() if len(standings) == 1 else Standing.PARTIAL
+def _renumber(ring: Store, old: int, new: int) -> None:
+    """Give the rows of a run the ids that its number in the file asks for.
 
-
-def _plain_cover(cover: Cover) -> list[list[Any]]:
-    return [[f"{epoch:016x}", low, high] for epoch, low, high in cover[:_LOSS_RANGES]]
-
-
-def _merge(one: Event, other: Event) -> Event:
-    """Two events of one kind and key as one; those that tell of losses add up what was lost."""
-    merged = coalesce(one, other)
-    if merged.kind != EventKind.LOSS:
-        return merged
-    by_epoch: dict[str, list[tuple[int, int]]] = {}
-    for event in (one, other):
-        for epoch, low, high in event.attributes["cover"]:
-            by_epoch.setdefault(epoch, []).append((low, high))
-    cover = [[epoch, low, high] for epoch, some in by_epoch.items() for low, high in ranges.union(some)]
-    lost = one.attributes["lost"] + other.attributes["lost"]
-    return replace(merged, attributes={**merged.attributes, "lost": lost, "cover": cover[:_LOSS_RANGES]})
-
-
-def _is_damage(error: Exception) -> bool:
-    """Whether SQLite says that the file's content, not the disk, is what is wrong."""
-    if isinstance(error, sqlite3.OperationalError):
-        text = str(error)
-        return any(word in text for word in ("no such", "malformed", "decode", "has no column"))
-    return isinstance(error, sqlite3.DatabaseError)
-
-
-def _sync_directory(path: str) -> None:
-    file = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
-
-
-def _free_bytes(directory: str) -> int:
-    try:
-        found = os.statvfs(directory)
-    except (OSError, AttributeError):  # not there yet, or a system that cannot say
-        return 1 << 62
-    return found.f_bavail * found.f_frsize
+    Whoever holds the old ids finds the rows gone; they are offered once more, and the receipts drop what was taken.
+    """
+    for stream in Stream:
+        for row in ring.rows(stream, list(State), row_id(old, 0), row_id(old + 1, 0) - 1):
+            found = ring.row(stream, row.id)
+            if found is not None:
+                ring.delete(stream, [row.id])
+                ring.insert(stream, row._replace(id=row_id(new, row.low)), found.payload)

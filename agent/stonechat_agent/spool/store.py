@@ -14,7 +14,7 @@ Layout 1 (``PRAGMA user_version``)::
                  ended      boottime in ms at the end of the latest
                  name       description's hash; of an event its kind, NUL, key
                  cover      MessagePack of the cover, NULL where it is low..high without a gap
-                 crc        CRC-32 of the payload
+                 crc        CRC-32 of cover and payload
                  payload    see `codec`
     description  hash, body (MessagePack), slots (MessagePack, NULL none)
     meta         key, value: `store`, the id of the collector's store that acknowledged last
@@ -131,7 +131,10 @@ class Row(NamedTuple):
         """Its cover as ranges of seqs."""
         if self.cover is None:
             return ((self.low, self.high),)
-        return tuple((low, high) for low, high in msgpack.unpackb(self.cover))
+        try:
+            return tuple((low, high) for low, high in msgpack.unpackb(self.cover))
+        except (ValueError, TypeError) as error:
+            raise sqlite3.DatabaseError("a cover is damaged") from error
 
 
 def row_id(run: int, seq: int) -> int:
@@ -146,6 +149,30 @@ def make_row(
     ranges = [(low, high) for _, low, high in cover]
     packed = msgpack.packb(ranges) if len(ranges) > 1 else None
     return Row(row_id(run, ranges[0][0]), state, ranges[-1][1], n, step, ended, name, packed)
+
+
+class Found(NamedTuple):
+    """A row with its payload; ``whole`` tells whether both are as they were written."""
+
+    row: Row
+    payload: bytes
+    whole: bool
+
+
+def _row(columns: Sequence[Any]) -> Row:
+    """A row as SQLite gave it. Raises sqlite3.DatabaseError for types that were never written."""
+    row = Row(*columns)
+    if (
+        {*map(type, row[:6])} != {int}
+        or type(row.name) is not bytes
+        or type(row.cover) not in (bytes, type(None))
+    ):
+        raise sqlite3.DatabaseError("a row is damaged")
+    return row
+
+
+def _crc(row: Row, payload: bytes) -> int:
+    return zlib.crc32(payload, zlib.crc32(row.cover or b""))
 
 
 class Foreign(Exception):
@@ -174,6 +201,8 @@ class Store:
         self._wal_size = 0
         self.written = 0
         """Bytes written to the disk: WAL frames, and pages that checkpoints moved."""
+        self.fresh = False
+        """Whether the tables were made just now."""
         self.packed_to = 0
         """Id below which no row of a single record is worth looking at again."""
         self._event_bytes: int | None = None
@@ -203,8 +232,6 @@ class Store:
             self.fresh = True
         elif (version, application) != (LAYOUT, APPLICATION_ID):
             raise Foreign(f"layout {version} of application {application:#x}, this version reads {LAYOUT}")
-        else:
-            self.fresh = False
 
     def close(self) -> None:
         """Close without committing what is open."""
@@ -225,6 +252,11 @@ class Store:
         if self.path:
             self._count_written()
 
+    @property
+    def checkpoint_due(self) -> bool:
+        """Whether the log has reached its bound."""
+        return self._wal_size >= self._wal_bound
+
     def rollback(self) -> None:
         """Forget everything since ``begin``."""
         self._event_bytes = None
@@ -238,8 +270,6 @@ class Store:
             return
         self.written += max(0, size - self._wal_size)
         self._wal_size = size
-        if size >= self._wal_bound:
-            self.checkpoint()
 
     def checkpoint(self) -> None:
         """Move the WAL's pages into the file and empty it."""
@@ -279,10 +309,13 @@ class Store:
     def runs(self) -> list[Run]:
         """All runs, oldest first."""
         found = self._db.execute("SELECT run, epoch, ord, boot, opened, anchor, source FROM run ORDER BY run")
-        return [
-            Run(run, int.from_bytes(epoch, "big"), order, boot, opened, anchor, Source(source))
-            for run, epoch, order, boot, opened, anchor, source in found
-        ]
+        try:
+            return [
+                Run(run, int.from_bytes(epoch, "big"), order, boot, opened, anchor, Source(source))
+                for run, epoch, order, boot, opened, anchor, source in found
+            ]
+        except (TypeError, ValueError) as error:
+            raise sqlite3.DatabaseError("a run is damaged") from error
 
     def put_run(self, run: Run) -> None:
         """Write a run, new or changed."""
@@ -323,13 +356,11 @@ class Store:
         """All descriptions."""
         return self._db.execute("SELECT hash, body, slots FROM description").fetchall()
 
-    def prune_descriptions(self, keep: bytes | None) -> None:
-        """Forget the descriptions that no row names, but for one."""
-        self.begin()
-        self._db.execute(
-            "DELETE FROM description WHERE hash IS NOT ? AND hash NOT IN (SELECT DISTINCT name FROM windows)",
-            (keep,),
-        )
+    def prune_descriptions(self, most: int) -> None:
+        """Forget the descriptions that no window names, when there are more than ``most``."""
+        if self._db.execute("SELECT count(*) FROM description").fetchone()[0] > most:
+            self.begin()
+            self._db.execute("DELETE FROM description WHERE hash NOT IN (SELECT DISTINCT name FROM windows)")
 
     # Rows
 
@@ -338,7 +369,7 @@ class Store:
         self.begin()
         self._db.execute(
             f"INSERT INTO {TABLES[stream]} ({_COLUMNS}, crc, payload) VALUES (?,?,?,?,?,?,?,?,?,?)",
-            (*row, zlib.crc32(payload), payload),
+            (*row, _crc(row, payload), payload),
         )
         self._event_growth(stream, len(payload) + 64)
 
@@ -361,15 +392,17 @@ class Store:
             f"UPDATE {TABLES[stream]} SET state = ? WHERE id = ?", [(int(state), item) for item in ids]
         )
 
-    def row(self, stream: Stream, key: int) -> tuple[Row, bytes, bool] | None:
-        """A row, its payload, and whether the payload is what was written."""
+    def row(self, stream: Stream, key: int) -> Found | None:
+        """A row with its payload."""
         found = self._db.execute(
             f"SELECT {_COLUMNS}, crc, payload FROM {TABLES[stream]} WHERE id = ?", (key,)
         ).fetchone()
         if found is None:
             return None
         *columns, crc, payload = found
-        return Row(*columns), payload, zlib.crc32(payload) == crc
+        row = _row(columns)
+        whole = type(payload) is bytes and _crc(row, payload) == crc
+        return Found(row, payload, whole)
 
     def rows(
         self,
@@ -390,7 +423,7 @@ class Store:
                 f" WHERE state = ? AND id BETWEEN ? AND ? ORDER BY id {direction} LIMIT ?",
                 (int(state), low, high, limit),
             )
-            found.extend(Row(*columns) for columns in cursor)
+            found.extend(map(_row, cursor))
         if len(states) > 1:
             found.sort(reverse=newest)
         return found if limit < 0 else found[:limit]
@@ -431,13 +464,6 @@ class Store:
         ]
         return max((end for end in ends if end is not None), default=None)
 
-    def named(self, name: bytes) -> Row | None:
-        """A held event of that kind and key."""
-        found = self._db.execute(
-            f"SELECT {_COLUMNS} FROM events WHERE state = 0 AND name = ? ORDER BY id DESC LIMIT 1", (name,)
-        ).fetchone()
-        return Row(*found) if found else None
-
     def waiting(self, name: bytes) -> bool:
         """Whether an event of that kind and key has not been let go."""
         found = self._db.execute(
@@ -450,10 +476,12 @@ class Store:
         found = self._db.execute("SELECT name FROM events WHERE state = 0 GROUP BY name HAVING count(*) > 1")
         return [name for (name,) in found]
 
-    def event_ids(self, name: bytes) -> list[int]:
+    def held_events(self, name: bytes) -> list[Row]:
         """Held events of that kind and key, oldest first."""
-        found = self._db.execute("SELECT id FROM events WHERE state = 0 AND name = ? ORDER BY id", (name,))
-        return [key for (key,) in found]
+        found = self._db.execute(
+            f"SELECT {_COLUMNS} FROM events WHERE state = 0 AND name = ? ORDER BY id", (name,)
+        )
+        return list(map(_row, found))
 
     def records(self, stream: Stream, states: Sequence[int]) -> int:
         """How many records (or events) stand in rows of those states."""

@@ -3,8 +3,9 @@
 Every input returns the messages to publish now, in that order. The rules, beyond those of the spool:
 
 - On every connect the birth goes first, then the newest window, then history at a paced rate, oldest first.
-- At most ``MAX_UNACKED`` messages are unacknowledged, and history takes at most ``MAX_BACKLOG`` of them, so that what
-  is live finds room. Beyond the bound new windows stay held, where they can fold, and only a jittered probe goes out.
+- At most ``MAX_UNACKED`` messages are unacknowledged. History takes at most ``MAX_BACKLOG`` of them and events leave
+  ``LIVE_ROOM``, so that live windows find room. Beyond the bound new windows stay held, where they can fold, and only a
+  jittered probe goes out.
 - What is unacknowledged is published again after a reconnect, when an acknowledgement shows that something later
   arrived, and by the probe. The collector's receipts make repeating harmless.
 - A batch that a collector could not read goes once more record by record; a record that it cannot read is dropped.
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 
 MAX_UNACKED = 8
 MAX_BACKLOG = 5
+LIVE_ROOM = 2
+"""Messages of `MAX_UNACKED` that only live windows may take."""
 MAX_BATCH_BYTES = 64 * 1024
 PACE_MS = 1000
 """Time between two batches of history where the collector asks for nothing else."""
@@ -102,7 +105,7 @@ class Uplink:
         spread = min(SPREAD_MS, spool.window_step_ms // 4) if spread_ms is None else spread_ms
         hashed = int.from_bytes(blake2b(device.encode(), digest_size=8).digest(), "big")
         self._phase = hashed % (spread + 1)
-        self._pace = pace_ms
+        self._own_pace = self._pace = pace_ms
         self._connects = itertools.count(1)
         self._connect = 0
         self._will_issued = False
@@ -116,6 +119,7 @@ class Uplink:
         self._probe_at = 0
         self._probe_wait = PROBE_MS
         self._birth_again = 0
+        self._setbacks = spool.setbacks
 
     # Inputs
 
@@ -179,7 +183,7 @@ class Uplink:
     ) -> list[Publish]:
         """Keep an event, and publish it at once when there is room."""
         self._note_clock(now)
-        offer_now = self._may_offer(now) and self._unacked() < MAX_UNACKED
+        offer_now = self._may_offer(now) and self._unacked() < MAX_UNACKED - LIVE_ROOM
         kept = self.spool.append_event(kind, key, severity, attributes, at=now, offer_now=offer_now)
         if kept.offered:
             self._messages.append(_Message(Stream.EVENT, [kept.id], now.monotonic, backlog=False))
@@ -208,6 +212,9 @@ class Uplink:
         self._note_clock(now)
         if not self.spool.anchored:
             return self._ask_for_time(now)
+        if self._setbacks != self.spool.setbacks:
+            self._setbacks = self.spool.setbacks
+            self._look_again()
         out: list[Publish] = []
         for message in [m for m in self._messages if m.sent is None and m.due <= now.monotonic]:
             out += self._publish(message, now)
@@ -215,6 +222,11 @@ class Uplink:
         out += self._send_backlog(now)
         out += self._probe(now)
         return out
+
+    @property
+    def unacknowledged(self) -> int:
+        """Messages that are under way and unacknowledged."""
+        return len(self._messages)
 
     @property
     def ack_topic(self) -> str:
@@ -284,11 +296,15 @@ class Uplink:
 
     def _start_over(self, now: Instant) -> None:
         self._messages.clear()
-        self._cursor = dict.fromkeys(Stream, 0)
-        self._nothing_held = dict.fromkeys(Stream, False)
+        self._look_again()
         self._next_backlog = now.monotonic + self._jittered(self._pace)
         self._probe_wait = PROBE_MS
         self._probe_at = now.monotonic + self._jittered(PROBE_MS)
+
+    def _look_again(self) -> None:
+        """Rows may have come to be offered that were passed over."""
+        self._cursor = dict.fromkeys(Stream, 0)
+        self._nothing_held = dict.fromkeys(Stream, False)
 
     def _send_newest(self, now: Instant) -> list[Publish]:
         """The newest window, so that what the fleet page shows as now is."""
@@ -303,7 +319,7 @@ class Uplink:
 
     def _send_events(self, now: Instant) -> list[Publish]:
         out: list[Publish] = []
-        if len(self._messages) < MAX_UNACKED:
+        if len(self._messages) < MAX_UNACKED - LIVE_ROOM:
             ids = self._next_ids(Stream.EVENT)
             if ids:
                 out = self._offer(Stream.EVENT, ids, now, backlog=False)
@@ -400,7 +416,7 @@ class Uplink:
 
     def _publish_halves(self, message: _Message, offers: list[Offer], now: Instant) -> list[Publish]:
         if len(offers) == 1:
-            ids = self.spool.split(message.stream, offers[0].id)
+            ids = self.spool.split(offers[0].id) if message.stream is Stream.WINDOW else [offers[0].id]
             if len(ids) <= 1:
                 self.spool.drop(message.stream, ids, "oversized")
                 return []
@@ -431,8 +447,7 @@ class Uplink:
     def _acknowledged(self, ack: Ack, now: Instant) -> list[Publish]:
         self._take_time(ack, now)
         result = self.spool.apply_ack(ack)
-        if ack.pace:
-            self._pace = min(ack.pace, MAX_PACE_MS)
+        self._pace = min(ack.pace or self._own_pace, MAX_PACE_MS)
         arrived = 0
         for message in list(self._messages):
             gone = message.ids & (result.let_go[message.stream] | result.dropped[message.stream])
@@ -454,8 +469,7 @@ class Uplink:
             log.warning(
                 "records offered again", extra={"records": result.wanted_again, "store": ack.store.hex()}
             )
-            self._cursor = dict.fromkeys(Stream, 0)
-        self._nothing_held = dict.fromkeys(Stream, False)
+        self._look_again()
         for name in ack.wanted:
             body = self.spool.description(name)
             if body is not None:
@@ -475,7 +489,8 @@ class Uplink:
                 self._singles[message.stream] -= message.ids
                 continue
             for key in message.ids:
-                self._singles[message.stream].update(self.spool.split(message.stream, key))
+                alone = self.spool.split(key) if message.stream is Stream.WINDOW else [key]
+                self._singles[message.stream].update(alone)
             self._cursor[message.stream] = 0
 
     def _send_description(self, name: bytes, body: Mapping[str, Any]) -> None:
