@@ -21,7 +21,7 @@ def roots(sys: str) -> list[str]:
     base = f"{sys}/fs/cgroup"
     if os.path.exists(f"{base}/cgroup.controllers"):
         return [base]
-    return [place for place in (f"{base}/systemd", f"{base}/unified") if os.path.isdir(place)]
+    return [place for place in (f"{base}/unified", f"{base}/systemd") if os.path.isdir(place)]
 
 
 def unit_group(sys: str, unit: str) -> str | None:

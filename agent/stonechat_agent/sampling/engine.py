@@ -6,6 +6,7 @@ group's files, which count what ended between two reads too; otherwise from ``/p
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from stonechat.catalog import metric_id
@@ -13,7 +14,7 @@ from stonechat.catalog import metric_id
 from . import cgroups
 from .engine_search import EngineMatch, Found, Search
 from .files import Increments
-from .processes import TICKS_PER_S, Tree, descendants, stat_of
+from .processes import PROCESSES, TICKS_PER_S, Tree, descendants, stat_of
 from .reading import Clock, Reading
 
 UP = metric_id("stonechat.engine.up")
@@ -90,15 +91,16 @@ class Engine:
         return stat is not None and stat.start == found.start
 
     def _renew(self, found: Found) -> None:
-        if found.unit_group is not None:
-            members = cgroups.members(found.unit_group)
+        group = found.unit_group
+        if group is not None:
+            others = (pid for pid in cgroups.members(group) if pid != found.pid)
+            self._tree.renew((found.pid, *itertools.islice(others, PROCESSES - 1)))
         else:
-            members = descendants(self._proc, found.pid)
-        self._tree.renew(members)
-        group = cgroups.group_of(self._proc, self._sys, found.pid)
-        # A group of its own holds the engine and nothing else; a login session's holds its shell too.
-        if group is not None and not set(cgroups.members(group)) <= self._tree.pids:
-            group = None
+            self._tree.renew(descendants(self._proc, found.pid))
+            group = cgroups.group_of(self._proc, self._sys, found.pid)
+            # A group of its own holds the engine and nothing else; a login session's holds its shell too.
+            if group is not None and not set(cgroups.members(group)) <= self._tree.pids:
+                group = None
         if (self._accounts.group if self._accounts is not None else None) != group:
             self._drop_accounts()
             self._accounts = cgroups.Accounts(self._sys, group) if group is not None else None

@@ -111,6 +111,25 @@ def test_a_name_longer_than_the_kernel_keeps(plant: Plant, clock: Clock) -> None
     assert Search(EngineMatch("e", process="text-generation-launcher"), tree.proc, tree.sys).find() is None
 
 
+def test_a_unit_of_many_processes_is_bounded_and_its_group_still_its_own(
+    plant: Plant, clock: Clock, named: Named
+) -> None:
+    tree = plant("x86")
+    line = "{0} (worker) S 900 0 0 0 -1 0 0 0 0 0 1 1 0 0 20 0 1 0 {0} 1 1 1\n"
+    workers = range(1000, 1000 + 2 * PROCESSES)
+    for pid in workers:
+        tree.write(f"proc/{pid}/stat", line.format(pid))
+    group = "sys/fs/cgroup/system.slice/ollama.service"
+    tree.write(f"{group}/cgroup.procs", "".join(f"{pid}\n" for pid in workers))
+    tree.write(f"{group}/main/cgroup.procs", "900\n")
+    engine = engine_of(tree, clock, unit="ollama")
+    readings = named(engine.read(SECOND))
+    assert len(engine.pids) == PROCESSES
+    assert 900 in engine.pids
+    assert readings["stonechat.engine.memory.charged e"] == 4194304
+    engine.close()
+
+
 def test_a_unit_with_a_dot_in_its_name(plant: Plant, clock: Clock) -> None:
     tree = plant("x86")
     slice_ = tree.root / "sys/fs/cgroup/system.slice"
