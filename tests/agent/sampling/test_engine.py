@@ -430,11 +430,15 @@ time.sleep(60)
 """
 
 
+# Of this run alone: two may go on at once on one machine.
+ENGINE = f"test-engine-{os.getpid()}"
+
+
 class Server:
     """A small server with a child that is busy, as an engine is."""
 
     def __init__(self, port: int = 0) -> None:
-        arguments = ["stonechat-test-engine", "-c", SERVER, str(port)]
+        arguments = [ENGINE, "-c", SERVER, str(port)]
         self.process = subprocess.Popen(
             arguments, executable=sys.executable, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -471,7 +475,7 @@ def test_a_real_engine_is_followed_through_a_restart(
     pid_file.write_text(f"{server.pid}\n")
     how = {
         "port": EngineMatch("e", host="127.0.0.1", port=server.port),
-        "process": EngineMatch("e", process="stonechat-test-engine"),
+        "process": EngineMatch("e", process=ENGINE),
         "pid_file": EngineMatch("e", pid_file=str(pid_file)),
     }[by]
     engine = Engine(how, "/proc", "/sys", Clock())
@@ -515,7 +519,7 @@ def test_a_child_that_is_born_and_dies_is_followed_without_a_restart(
     serve: Callable[[int], Server], named: Named
 ) -> None:
     server = serve(0)
-    engine = Engine(EngineMatch("e", process="stonechat-test-engine"), "/proc", "/sys", Clock())
+    engine = Engine(EngineMatch("e", process=ENGINE), "/proc", "/sys", Clock())
     engine.open()
     now = time.monotonic_ns()
     list(engine.read(now))
