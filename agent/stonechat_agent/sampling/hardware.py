@@ -7,6 +7,7 @@ machine id is read. Every text comes from firmware or a vendor, so it is cut to 
 from __future__ import annotations
 
 import importlib
+import os
 import platform
 import re
 from collections.abc import Callable, Mapping
@@ -91,6 +92,10 @@ def describe(
         **_os(etc),
         "gpus": _gpus(proc, dev, load),
     }
+    if not os.path.isdir(proc):  # macOS, Windows
+        from .portable import machine
+
+        facts |= machine()
     known = {key: value for key, value in facts.items() if value}
     known["class"] = _class(proc, known)
     return known
@@ -124,9 +129,12 @@ def _memory_mib(proc: str) -> int | None:
         total = labelled(read_file(f"{proc}/meminfo", 8192), b"MemTotal:")
     except OSError:
         return None
-    return (
-        round((total >> 10) / MEMORY_STEP_MIB) * MEMORY_STEP_MIB if total is not None and total > 0 else None
-    )
+    return in_steps(total >> 10) if total is not None and total > 0 else None
+
+
+def in_steps(mib: int) -> int:
+    """Return memory in whole steps of ``MEMORY_STEP_MIB``, the nearest."""
+    return round(mib / MEMORY_STEP_MIB) * MEMORY_STEP_MIB
 
 
 def _cpu(proc: str) -> str | None:

@@ -7,6 +7,7 @@ wanted here (docs/sampling.md has the measured difference), and lacks pressure, 
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
@@ -15,6 +16,7 @@ import psutil
 from . import cpu, disk, engine, filesystem, memory, network, own, power
 from .engine_search import EngineMatch
 from .files import Increments
+from .hardware import in_steps
 from .reading import Absent, Reading, Source, share
 
 _SEARCH_NS = 5_000_000_000
@@ -194,6 +196,16 @@ class PortableOwn:
 
     def close(self) -> None:
         self._process = None
+
+
+def machine() -> dict[str, str | int | None]:
+    """Return the hardware facts that ``hardware.describe`` reads from ``/proc`` and ``/etc`` elsewhere."""
+    return {
+        "cores": psutil.cpu_count(),
+        "memory_mib": in_steps(psutil.virtual_memory().total >> 20),
+        "kernel": platform.release(),
+        "os": platform.system().lower() or None,
+    }
 
 
 def sources(engines: Sequence[EngineMatch], spool_path: str) -> list[Source]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import platform
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import psutil
 import pytest
 
 from stonechat_agent.sampling.hardware import describe
@@ -143,6 +145,14 @@ def test_gpus_are_named_and_tell_the_class(plant: Plant) -> None:
         {"driver": "550.90.07"},
     ]
     assert described["class"] == "x86_64-4c-16g-2x-geforce-rtx-4090"
+
+
+def test_a_machine_without_proc_is_described_by_psutil(plant: Plant) -> None:
+    described = facts(plant("none"), "arm64")
+    assert described["memory_mib"] % 64 == 0
+    assert described["cores"] == psutil.cpu_count()
+    assert described["os"] == platform.system().lower()
+    assert described["class"] == f"arm64-{described['cores']}c-{-(-described['memory_mib'] // 1024)}g"
 
 
 def test_this_machine_is_described() -> None:
