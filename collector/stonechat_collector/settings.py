@@ -60,7 +60,9 @@ class Broker(Link):
     """The MQTT broker that devices publish to. Without a url, one starts with the collector."""
 
     embedded: bool = option(kinds.boolean(), True, "start a broker with the collector, unless url names one")
-    listen: Address = option(kinds.address(), "127.0.0.1:1883", "where the embedded broker listens")
+    listen: Address = option(
+        kinds.address(), "127.0.0.1:1883", "where the embedded broker listens; it lets in whoever reaches it"
+    )
 
     @property
     def starts_embedded(self) -> bool:
