@@ -45,6 +45,9 @@ MAX_REJECTED = 1000
 EVENT_SPAN_MS = 3_600_000
 """Events that the collector raises about the same thing within this time are counted in one row."""
 
+BEAT_MS = 10_000
+"""How often a process without messages says that it is alive."""
+
 MIN_PACE_MS = 50
 MAX_PACE_MS = 60_000
 BACKLOG_SHARE = 0.5
@@ -116,6 +119,7 @@ class Ingest:
         self._name = name
         self._known: set[bytes] = set()  # descriptions that the store holds
         self._pace = _Pace()
+        self._last_beat = 0
         self.counts: dict[str, int] = self._restored()
 
     def take(self, messages: Sequence[Message]) -> list[Message]:
@@ -146,12 +150,22 @@ class Ingest:
             counts["commits"] = counts.get("commits", 0) + 1
             batch.write(self._name, counts)
         self.counts = counts
+        self._last_beat = now
         self._known |= batch.stored_descriptions
         if len(self._known) > 10_000:
             self._known.clear()
         backlog = [item.topic.device for item in items if len(item.blobs) > 1]
         self._pace.took(time.perf_counter() - begun, len(messages), backlog, now)
         return [self._ack(to, reply, batch) for to, reply in batch.replies.items()]
+
+    def beat(self) -> None:
+        """Note in the store that this process is alive, unless it said so lately. Raises StoreUnavailable."""
+        now = self._clock_ms()
+        if now - self._last_beat < BEAT_MS:
+            return
+        with self._store.writing() as connection:
+            write_beat(self._store, connection, self._name, now, self.counts)
+        self._last_beat = now
 
     def _ack(self, to: tuple[str, str], reply: _Reply, batch: _Batch) -> Message:
         fleet, device = to
@@ -583,10 +597,7 @@ class _Batch:
         for about, raised in self._raised.items():
             raise_event(connection, now, about, fleet=self._devices[about[0]]["fleet"], **raised)
         self._write_rejected()
-        connection.execute(
-            store.upsert(schema.processes, ["at", "figures"]),
-            {"name": process, "at": now, "figures": dict(counts)},
-        )
+        write_beat(store, connection, process, now, counts)
 
     def _write_rejected(self) -> None:
         if not self._rejected:
@@ -665,6 +676,14 @@ def raise_event(
             }
         ],
     )
+
+
+def write_beat(
+    store: Store, connection: Connection, process: str, now: int, figures: Mapping[str, int]
+) -> None:
+    """Write that a process of the collector worked at ``now``, and its counters."""
+    row = {"name": process, "at": now, "figures": dict(figures)}
+    connection.execute(store.upsert(schema.processes, ["at", "figures"]), row)
 
 
 def plain(item: Any) -> Any:
