@@ -18,7 +18,6 @@ from .files import names, read_file, read_text, whole
 from .processes import Stat, pids, stat_of
 
 LISTEN = b"0A"
-_ANY_OR_LOOPBACK = frozenset((b"00000000", b"0100007F", b"7F000001", b"0" * 32))
 # Those that hold a port for another process.
 _PROXIES = frozenset(
     (b"docker-proxy", b"rootlessport", b"systemd", b"systemd-socket-", b"conmon", b"pasta", b"slirp4netns")
@@ -203,6 +202,8 @@ class Search:
 
     def _holders(self, listeners: frozenset[Listener]) -> list[int]:
         """Return the processes that hold one of the sockets, of those whose descriptors may be listed."""
+        if not listeners:
+            return []
         links = {f"socket:[{listener.inode.decode()}]" for listener in listeners}
         own = os.getpid()
         holders = []
@@ -222,22 +223,37 @@ class Search:
 
 
 def _addresses(host: str) -> frozenset[bytes]:
-    """Return local addresses, as /proc/net writes them, at which a server for ``host`` may listen."""
-    if host in ("localhost", "", "0.0.0.0", "::", "[::]", "::1", "[::1]") or host.startswith("127."):
-        mine = {b"127.0.0.1", b"::1"} if not host.startswith("127.") else {host.encode()}
-    else:
-        mine = {host.strip("[]").encode()}
-    written = set(_ANY_OR_LOOPBACK) if b"127.0.0.1" in mine or b"::1" in mine else {b"00000000", b"0" * 32}
-    for address in mine:
+    """Return the addresses, as /proc/net writes them, at which a server for ``host`` may listen on this machine.
+
+    None where the host is another machine: what listens here at the same port has nothing to do with it.
+    """
+    host = host.strip("[]")
+    loopback = host in ("localhost", "", "0.0.0.0", "::", "::1") or host.startswith("127.")
+    if not loopback and not _is_here(host):
+        return frozenset()
+    written = {_as_written(b"\0" * 4), _as_written(b"\0" * 16)}
+    for address in ("127.0.0.1", "::1", host) if loopback else (host,):
         for family in (socket.AF_INET, socket.AF_INET6):
             try:
-                packed = socket.inet_pton(family, address.decode())
+                packed = socket.inet_pton(family, address)
             except OSError:
                 continue
             written.add(_as_written(packed))
             if family == socket.AF_INET:
                 written.add(_as_written(b"\0" * 10 + b"\xff\xff" + packed))
     return frozenset(written)
+
+
+def _is_here(address: str) -> bool:
+    """Tell whether an address is this machine's own: only such a one can be bound to. Nothing is sent."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        socket.inet_pton(family, address)  # a name would be looked up
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def _as_written(packed: bytes) -> bytes:

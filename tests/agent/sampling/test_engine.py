@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stonechat_agent.sampling import Clock, EngineMatch, processes
+from stonechat_agent.sampling import Clock, EngineMatch, engine_search, processes
 from stonechat_agent.sampling.engine import Engine
 from stonechat_agent.sampling.engine_search import Listener, Search, _addresses
 from stonechat_agent.sampling.processes import PROCESSES, Tree, descendants, parse_stat
@@ -240,14 +240,20 @@ def test_an_engine_that_goes_while_something_listens_at_its_port_is_not_said_to_
         ("engine.example", 11434, set()),
         ("127.0.0.1", 8081, set()),
         ("127.0.0.1", 11435, {b"4811"}),
-        ("192.168.1.6", 11435, {b"4811"}),
+        ("192.168.1.5", 11435, {b"4811"}),
+        # Another machine: what listens here at the same port is not it.
+        ("192.168.1.6", 11435, set()),
+        ("engine.example", 11435, set()),
         ("::1", 11436, {b"4812"}),
         ("[::1]", 11436, {b"4812"}),
         ("127.0.0.1", 11437, {b"4813"}),
         ("127.0.0.1", 0, set()),
     ],
 )
-def test_listeners_at_the_upstream(plant: Plant, host: str, port: int, inodes: set[bytes]) -> None:
+def test_listeners_at_the_upstream(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch, host: str, port: int, inodes: set[bytes]
+) -> None:
+    monkeypatch.setattr(engine_search, "_is_here", lambda address: address == "192.168.1.5")
     tree = plant("listeners")
     assert Search(EngineMatch("e", host=host, port=port), tree.proc, tree.sys).listeners() == {
         Listener(inode, 998) for inode in inodes
@@ -349,6 +355,15 @@ def test_a_search_that_takes_long_is_made_more_seldom(
         list(engine.read(now))
     gaps = {round((after - before) / SECOND) for before, after in itertools.pairwise(searched)}
     assert gaps == {again_s}
+
+
+@pytest.mark.parametrize(
+    ("address", "here"),
+    [("127.0.0.1", True), ("192.0.2.1", False), ("2001:db8::1", False), ("localhost", False), ("1", False)],
+)
+def test_an_address_is_this_machines_own(address: str, here: bool) -> None:
+    """192.0.2.0/24 and 2001:db8::/32 are for documentation, and no machine's."""
+    assert engine_search._is_here(address) is here
 
 
 def test_every_spelling_of_loopback_is_the_same() -> None:
