@@ -99,6 +99,7 @@ class Link:
         """Answer the next request without the engine, and close."""
         self._state = _REFUSING
         self._refusal = (error_type, status, message)
+        self._early.clear()
         self._client.resume_reading()
         self._arm(REFUSAL_WAIT_SECONDS, self._close)
         self._relay.feeder.put(self, self._answer, self._relay.clock_ns())
@@ -127,7 +128,7 @@ class Link:
             relay.stats.bytes_to_engine += len(data)
         elif self._state in {_LINGERING, _CLOSING}:
             return
-        else:
+        elif self._state != _REFUSING:
             self._early.append(data)
             self._early_size += len(data)
             if self._early_size > EARLY_BYTES and self._state == _CONNECTING:
@@ -136,7 +137,6 @@ class Link:
         if self._state == _WAITING:
             self.dial()
         elif self._state == _REFUSING:
-            self._early.clear()
             relay.feeder.put(self, self._answer, now_ns)
 
     def client_eof(self) -> None:
@@ -150,7 +150,9 @@ class Link:
                 self._close()
             else:
                 self._engine.write_eof()
-        elif self._state in {_WAITING, _REFUSING, _LINGERING}:
+        elif self._state == _REFUSING:
+            self._relay.feeder.put(self, self._answer, self._relay.clock_ns())
+        elif self._state in {_WAITING, _LINGERING}:
             self._close()
 
     def client_lost(self) -> None:
@@ -228,21 +230,18 @@ class Link:
         relay = self._relay
         error_type, fault = "engine_refused", "its name is not known"
         for family, address in await relay.engine_addresses():
-            sock = socket.socket(family, socket.SOCK_STREAM)
             try:
-                await self._connect(sock, family, address)
-                side = EngineSide(self, relay.buffer, sock)
-                await relay.loop.create_connection(lambda side=side: side, sock=sock)  # type: ignore[misc]
+                with contextlib.ExitStack() as opened:
+                    sock = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
+                    await self._connect(sock, family, address)
+                    side = EngineSide(self, relay.buffer, sock)
+                    await relay.loop.create_connection(lambda side=side: side, sock=sock)  # type: ignore[misc]
+                    opened.pop_all()  # it is the transport's now
+                    return
             except TimeoutError:
                 error_type, fault = "timeout", f"no answer within {relay.connect_timeout:g} s"
             except OSError as error:
                 error_type, fault = "engine_refused", os.strerror(error.errno) if error.errno else str(error)
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return
-            sock.close()
         self._unreachable(error_type, fault)
 
     async def _connect(self, sock: socket.socket, family: int, address: Any) -> None:
@@ -271,6 +270,7 @@ class Link:
         if self._state != _CONNECTING:
             engine.abort()
             return
+        relay.engine_unreachable = False
         self._state = _OPEN
         self._engine = engine
         engine.set_write_buffer_limits(high=WRITE_BUFFER)
@@ -290,6 +290,7 @@ class Link:
         relay = self._relay
         if self._state != _CONNECTING:
             return
+        relay.engine_unreachable = True
         relay.stats.count_connect_failure(error_type)
         if not self._early and not self._client_eof:
             # A client that connects ahead of its need finds the engine again if it is back by then.

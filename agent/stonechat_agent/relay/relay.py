@@ -86,6 +86,8 @@ class Relay:
         self.stats = RelayStats()
         self.buffer = memoryview(bytearray(_READ_BUFFER))
         """What sockets are read into: one for all, because each read is copied out before the next."""
+        self.engine_unreachable = False
+        """Whether the last attempt to reach the engine failed."""
         self.loop: asyncio.AbstractEventLoop
         self.feeder: Feeder
         self._endpoint = parse_endpoint(upstream, upstream_key)
@@ -100,8 +102,6 @@ class Relay:
         self._resolved_ns = 0
         self._links: set[Link] = set()
         self._servers: list[asyncio.AbstractServer] = []
-        self._stopping = False
-        self._all_closed: asyncio.Event
         self._logged_ns: int | None = None
 
     async def start(self) -> None:
@@ -109,10 +109,15 @@ class Relay:
 
         Raises:
             AddressError: the engine's address is the relay's own.
+            RuntimeError: the loop is none of selectors, such as Windows' default one, where a read that is under way
+                owns its buffer.
         """
         self.loop = asyncio.get_running_loop()
+        if not isinstance(self.loop, asyncio.SelectorEventLoop):
+            raise RuntimeError(  # noqa: TRY004  # how the process runs, not an argument of the wrong type
+                f"the relay runs in an asyncio.SelectorEventLoop, not in {type(self.loop).__name__}"
+            )
         self.feeder = Feeder(self.loop, self.clock_ns, self._deliver, self.stats.capture)
-        self._all_closed = asyncio.Event()
         await self._resolve()
         for listener in self._listening:
             server = await self.loop.create_server(lambda: ClientSide(self), sock=listener, backlog=512)
@@ -120,20 +125,17 @@ class Relay:
 
     async def stop(self, deadline_seconds: float = 10.0) -> None:
         """Accept no more, let what is under way end, and reset what has not ended by the deadline."""
-        self._stopping = True
         for server in self._servers:
             server.close()
         self._servers.clear()
+        deadline = self.loop.time() + deadline_seconds
+        while self._links and self.loop.time() < deadline:
+            for link in list(self._links):
+                link.close_when_idle()
+            await asyncio.sleep(0.02)
         for link in list(self._links):
-            link.close_when_idle()
-        if self._links:
-            self._all_closed.clear()
-            try:
-                await asyncio.wait_for(self._all_closed.wait(), deadline_seconds)
-            except (asyncio.TimeoutError, TimeoutError):  # one and the same since Python 3.11
-                for link in list(self._links):
-                    link.abort()
-                await asyncio.sleep(0)
+            link.abort()
+        await asyncio.sleep(0)  # for the transports to say that they are gone
         self.feeder.flush()
 
     def new_capture(self) -> Connection:
@@ -167,13 +169,11 @@ class Relay:
         """Forget a link whose client is gone."""
         self._links.discard(link)
         self.stats.connections_open = len(self._links)
-        if not self._links:
-            self._all_closed.set()
 
     async def engine_addresses(self) -> Sequence[Address]:
         """Return where the engine may be reached: looked up again once it was not found there."""
         if (
-            self.stats.connect_failures
+            self.engine_unreachable
             and self._endpoint.host
             and self.clock_ns() - self._resolved_ns > _RESOLVE_AGAIN_NS
         ):
@@ -200,6 +200,3 @@ class Relay:
                 if self._logged_ns is None or now_ns - self._logged_ns > _LOG_AGAIN_NS:
                     self._logged_ns = now_ns
                     log.exception("exchange not taken", extra={"engine": self._engine})
-        if self._stopping:
-            for link in list(self._links):
-                link.close_when_idle()

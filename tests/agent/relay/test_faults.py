@@ -103,6 +103,45 @@ def test_a_large_request_gets_the_error_whole_though_its_body_is_not_wanted() ->
         sender.join(5)
 
 
+def test_a_request_whose_client_has_ended_its_side_is_refused_all_the_same() -> None:
+    for _ in range(20):
+        with RunningRelay(nowhere()) as relay, relay.connect() as client:
+            client.sendall(ask())
+            client.shutdown(socket.SHUT_WR)
+            assert receive_all(client).startswith(b"HTTP/1.1 502")
+
+
+def test_a_socket_that_cannot_be_opened_is_a_refusal_too() -> None:
+    """As where the process is out of descriptors; a family that no kernel knows fails in the same call."""
+    with RawEngine() as engine, RunningRelay(engine.url) as relay:
+        addresses = relay.relay._addresses
+        relay.relay._addresses = [(9999, ("127.0.0.1", 1))]
+        with relay.connect() as client:
+            client.sendall(ask())
+            _, body = split_answer(receive_all(client))
+            assert "Address family not supported" in body["error"]["message"]
+        relay.relay._addresses = addresses
+        with relay.connect() as client, engine.accept() as upstream:
+            client.sendall(b"x")
+            assert receive(upstream, 1) == b"x"
+
+
+def test_an_engine_known_by_name_is_looked_up_again_when_it_is_not_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stonechat_agent.relay.relay._RESOLVE_AGAIN_NS", 0)
+    with RawEngine() as engine, RunningRelay(engine.url.replace("127.0.0.1", "localhost")) as relay:
+        relay.relay._addresses = []
+        with relay.connect() as client:
+            client.sendall(ask())
+            _, body = split_answer(receive_all(client))
+            assert "its name is not known" in body["error"]["message"]
+        with relay.connect() as client, engine.accept() as upstream:
+            client.sendall(b"x")
+            assert receive(upstream, 1) == b"x"
+        assert not relay.relay.engine_unreachable
+
+
 def test_noise_towards_an_engine_that_is_down_is_closed() -> None:
     with RunningRelay(nowhere()) as relay, relay.connect() as client:
         client.sendall(b"\x16\x03\x01\x00\x00")
@@ -288,6 +327,16 @@ def test_an_exchange_under_way_ends_before_the_relay_stops() -> None:
             assert receive_all(client) == b"0\r\n\r\n"
             stopped.result(2)
         assert relay.exchange().status == 200
+
+
+def test_a_request_that_is_no_exchange_ends_before_the_relay_stops_too() -> None:
+    with relayed() as (relay, client, upstream):
+        client.sendall(b"GET /health HTTP/1.1\r\n\r\n")
+        receive(upstream, 24)
+        stopped = relay.stop(5)
+        upstream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        assert receive_all(client).endswith(b"ok")
+        stopped.result(2)
 
 
 def test_what_has_not_ended_by_the_deadline_is_reset() -> None:
