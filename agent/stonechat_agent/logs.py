@@ -77,4 +77,6 @@ def _shown(value: object) -> str:
     text = str(value)
     if text and not any(character in text for character in ' "=\n\r\t\\') and text.isprintable():
         return text
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r") + '"'
+    return (
+        '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r") + '"'
+    )

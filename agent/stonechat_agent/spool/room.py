@@ -59,12 +59,16 @@ class Room:
         """Let the oldest held windows that can climb a rung do so; False when none can."""
         return any(self._climb(store, rung) for rung in RUNGS)
 
-    def pack(self, store: Store, newest: Row) -> None:
-        """When a held window ends in another hour than the held one before it, put that hour's into one row."""
+    def pack(self, store: Store, newest: Row, record: Record) -> None:
+        """When a held window begins another hour than the held one before it, put that hour's into one row."""
         if newest.state != State.HELD:
             return
         before = store.rows(Stream.WINDOW, (State.HELD,), 0, newest.id - 1, limit=1, newest=True)
-        if before and before[0].n == 1 and before[0].ended // PACK.span != newest.ended // PACK.span:
+        if not before or before[0].n > 1:
+            return
+        ahead = self._place(record, newest.run) - record.first.boottime
+        hours = [(row.run, (row.ended - 1 + ahead) // PACK.span) for row in (before[0], newest)]
+        if hours[0] != hours[1]:
             self._climb(store, PACK, newest.id - 1)
 
     def _climb(self, store: Store, rung: Rung, last: int = _LAST) -> bool:

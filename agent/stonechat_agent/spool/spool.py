@@ -221,7 +221,7 @@ class Spool:
         if offer_now and (dated := self._dated(record, self._run)) is not None:
             record, offered = dated, (dated,)
         row = window_row(self._run, [record], State.OFFERED if offered else State.HELD)
-        self._commit_new(Stream.WINDOW, row, codec.encode([record]))
+        self._commit_new(Stream.WINDOW, row, record)
         return Kept(seq, row.id, offered)
 
     def append_event(
@@ -241,7 +241,7 @@ class Spool:
         if offer_now and (dated := self._dated(event, self._run)) is not None:
             event, offered = dated, (dated,)
         row = event_row(self._run, event, State.OFFERED if offered else State.HELD)
-        self._commit_new(Stream.EVENT, row, codec.encode([event]))
+        self._commit_new(Stream.EVENT, row, event)
         return Kept(row.low, row.id, offered)
 
     def _event(
@@ -256,7 +256,8 @@ class Spool:
         self._seqs[stream] += 1
         return self._seqs[stream]
 
-    def _commit_new(self, stream: Stream, row: Row, payload: bytes) -> None:
+    def _commit_new(self, stream: Stream, row: Row, item: codec.Item) -> None:
+        payload = codec.encode([item])
         # Thrice: a damaged file makes way for a new one, and a disk that refuses for memory.
         for _ in range(3):
             store = self._active()
@@ -264,8 +265,8 @@ class Spool:
                 store.begin()
                 self._make_room(store, len(payload) + 128)
                 store.insert(stream, row, payload)
-                if stream is Stream.WINDOW:
-                    self._room.pack(store, row)
+                if isinstance(item, Record):
+                    self._room.pack(store, row, item)
                 self._commit(store)
                 return
             except sqlite3.Error as error:

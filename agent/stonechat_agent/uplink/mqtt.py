@@ -104,6 +104,11 @@ class MqttLink:
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
 
+    @property
+    def reason(self) -> str:
+        """Why there is no connection, as a short word; "" while there is one, and before the first try."""
+        return self._reason
+
     # The connecting thread from here on
 
     def _run(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from stonechat_agent.window.builder import WindowBuilder
-from stonechat_agent.window.clocks import Clocks, Now, read_clocks
 from stonechat_agent.window.cutter import Cut, Cutter
 
-__all__ = ["Clocks", "Cut", "Cutter", "Now", "WindowBuilder", "read_clocks"]
+__all__ = ["Cut", "Cutter", "WindowBuilder"]

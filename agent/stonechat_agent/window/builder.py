@@ -11,9 +11,9 @@ from stonechat.exchange import Exchange
 from stonechat.record import DEVICE, Flag, Record, Series, Stamp
 from stonechat.slots import Slots
 from stonechat.values import Value, counter, tally
+from stonechat_agent.clocks import Instant
 from stonechat_agent.sampling.reading import Reading
 from stonechat_agent.window import measure
-from stonechat_agent.window.clocks import Now
 
 
 class _Gauge:
@@ -43,7 +43,9 @@ class WindowBuilder:
     Memory is bounded by the catalogue and the slots: distributions are kept as bins, never as values.
     """
 
-    def __init__(self, opened: Now, *, order: int, description: bytes, slots: Slots, length_ms: int) -> None:
+    def __init__(
+        self, opened: Instant, *, order: int, description: bytes, slots: Slots, length_ms: int
+    ) -> None:
         self._opened = opened
         self._order = order
         self._description = description
@@ -88,7 +90,7 @@ class WindowBuilder:
         for metric, observation in measure.observations(exchange):
             self._observe(series, metric, observation)
 
-    def build(self, now: Now, flags: Flag = Flag(0)) -> Record:
+    def build(self, now: Instant, flags: Flag = Flag(0)) -> Record:
         """The record of the window that ends now, without a cover: the spool gives it its number."""
         if not self._opened.synced or not now.synced:
             flags |= Flag.UNSYNCED

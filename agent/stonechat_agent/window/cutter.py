@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from stonechat.record import Flag
-from stonechat_agent.window.clocks import Now
+from stonechat_agent.clocks import Instant
 
 CLOCK_STEP_MS = 1000
 """A wall clock that moves this far against the boottime between two looks has stepped; slewing is far slower."""
@@ -34,15 +34,15 @@ class Cutter:
     def __init__(self, length_ms: int) -> None:
         self._length = length_ms
         self._ends = 0
-        self._last: Now | None = None
+        self._last: Instant | None = None
 
-    def opened(self, now: Now) -> None:
+    def opened(self, now: Instant) -> None:
         """A window begins."""
         clock = now.wall if now.synced else now.boottime
         self._ends = now.boottime + self._length - clock % self._length
         self._last = now
 
-    def look(self, now: Now) -> Cut | None:
+    def look(self, now: Instant) -> Cut | None:
         """The cut that is due, None when the window goes on. To be called at least once a second."""
         last = self._last
         assert last is not None, "look before opened"
@@ -60,6 +60,6 @@ class Cutter:
             )
         return None
 
-    def due(self, now: Now) -> int:
+    def due(self, now: Instant) -> int:
         """Milliseconds until the window ends by its length."""
         return max(0, self._ends - now.boottime)

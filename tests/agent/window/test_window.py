@@ -11,15 +11,16 @@ from stonechat.catalog import BY_NAME, metric_id
 from stonechat.exchange import Exchange, Operation, Outcome, Provenance, Quantity
 from stonechat.record import DEVICE, OTHER, Flag, Record, Series, fold_values
 from stonechat.slots import Slots
+from stonechat_agent.clocks import Clocks, Instant
 from stonechat_agent.sampling.reading import Reading
-from stonechat_agent.window import Clocks, Cutter, Now, WindowBuilder
+from stonechat_agent.window import Cutter, WindowBuilder
 
 LENGTH = 60_000
 WALL = 1_700_000_040_000  # a whole minute
 
 
-def at(ms: int, *, wall: int = 0, asleep: int = 0, synced: bool = True) -> Now:
-    return Now(100_000 + ms - asleep, 500_000 + ms, WALL + ms + wall, synced)
+def at(ms: int, *, wall: int = 0, asleep: int = 0, synced: bool = True) -> Instant:
+    return Instant(100_000 + ms - asleep, 500_000 + ms, WALL + ms + wall, synced)
 
 
 def test_a_window_ends_at_the_whole_minute_of_a_synchronised_clock() -> None:

@@ -7,18 +7,27 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from stonechat.record import Stamp
+
 _MS = 1_000_000
 _TIME_ERROR = 5  # linux/timex.h
 _RECHECK_NS = 10_000_000_000
 
 
-class Now(NamedTuple):
-    """One instant on all clocks, in ms. ``boottime`` counts suspend, ``monotonic`` does not, ``wall`` is since 1970."""
+class Instant(NamedTuple):
+    """Readings of one instant, in ms: CLOCK_MONOTONIC, CLOCK_BOOTTIME, and the wall clock since 1970.
+
+    ``synced`` says whether the wall clock is known to be synchronised.
+    """
 
     monotonic: int
     boottime: int
     wall: int
     synced: bool
+
+    def stamp(self, order: int) -> Stamp:
+        """This instant as the run of that order knows it."""
+        return Stamp(order, self.monotonic, self.boottime, self.wall, self.synced)
 
 
 class Clocks:
@@ -29,7 +38,7 @@ class Clocks:
         self._synced = False
         self._adjtimex = _adjtimex()
 
-    def now(self) -> Now:
+    def now(self) -> Instant:
         """The present instant."""
         monotonic_ns = time.monotonic_ns()
         if self._checked_ns is None or monotonic_ns - self._checked_ns >= _RECHECK_NS:
@@ -38,7 +47,7 @@ class Clocks:
         boottime_ns = (
             time.clock_gettime_ns(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else monotonic_ns
         )
-        return Now(monotonic_ns // _MS, boottime_ns // _MS, time.time_ns() // _MS, self._synced)
+        return Instant(monotonic_ns // _MS, boottime_ns // _MS, time.time_ns() // _MS, self._synced)
 
     def _ask(self) -> bool:
         if self._adjtimex is None:
@@ -74,8 +83,3 @@ def _adjtimex() -> Callable[[], bool] | None:
         return bool(state != _TIME_ERROR) and time.time() > _RELEASED
 
     return synced
-
-
-def read_clocks() -> Now:
-    """The present instant, asking the kernel anew. For one-off uses."""
-    return Clocks().now()

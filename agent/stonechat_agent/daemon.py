@@ -1,0 +1,367 @@
+"""The agent's process: starts its parts, keeps them, reloads them, and stops them in order.
+
+The main thread runs the event loop with the relays and the local endpoint, whose sockets it alone waits for. The
+pipeline, the sampling and the link to the broker have threads of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from stonechat import __version__
+from stonechat.errors import ConfigError, StonechatError
+from stonechat.exchange import Exchange
+from stonechat_agent import logs
+from stonechat_agent.capture import Bounds, Budget
+from stonechat_agent.clocks import Clocks
+from stonechat_agent.describe import describe
+from stonechat_agent.local import Endpoint, Page
+from stonechat_agent.local.endpoint import json_page
+from stonechat_agent.local.prometheus import render
+from stonechat_agent.local.status import status_of
+from stonechat_agent.notify import Notifier
+from stonechat_agent.pipeline import Lagged, Linked, Pipeline, Received, Relayed, Unlinked
+from stonechat_agent.relay import AddressError, Relay, listen_sockets
+from stonechat_agent.sampling import EngineMatch, Sampler, SamplingThread, build
+from stonechat_agent.settings import Engine, Settings, load
+from stonechat_agent.spool import Spool
+from stonechat_agent.uplink import Publish, Uplink
+
+if TYPE_CHECKING:
+    from stonechat_agent.uplink.mqtt import MqttLink
+
+log = logging.getLogger(__name__)
+
+BEAT_SECONDS = 1.0
+STALLED_SECONDS = 20.0
+"""Without progress for so long the pipeline gets no more signs of life sent for it, and the watchdog restarts us."""
+RETRY_SECONDS = 5.0
+"""Between two tries to have an address that is taken."""
+DRAIN_SECONDS = 5.0
+
+
+def main(settings: Settings) -> int:
+    """Run the agent until it is told to stop, and return the exit code."""
+    logs.set_up()
+    return asyncio.run(Daemon(settings).run())
+
+
+class Watch:
+    """What watches and tells: sampling, pipeline and the link to the broker. Replaced as a whole on reload."""
+
+    def __init__(
+        self, settings: Settings, description: Mapping[str, Any], relayed: Callable[[], Mapping[str, Relayed]]
+    ) -> None:
+        clocks = Clocks()
+        self.link: MqttLink | None = None
+        mqtt = settings.mqtt
+
+        def open_spool() -> Spool:
+            return Spool.open(
+                settings.spool.path,
+                rng_bytes=secrets.token_bytes,
+                clock=clocks.now,
+                max_size=settings.spool.max_size_bytes,
+                min_free=settings.spool.min_free_bytes,
+                window_step_ms=settings.window.length_ns // 1_000_000,
+                boot_id=_boot_id(settings.sampling.proc_root),
+            )
+
+        def publish(message: Publish) -> None:
+            if self.link is not None:
+                self.link.publish(message)
+
+        def make_uplink(spool: Spool) -> Uplink:
+            uplink = Uplink(spool, settings.device.fleet, settings.device.id, random=_random)
+            from stonechat_agent.uplink.mqtt import (
+                MqttLink,
+            )  # brings ssl, which is not needed without a broker
+
+            self.link = MqttLink(
+                mqtt,
+                client_id=settings.device.id,
+                keep_alive_seconds=mqtt.keep_alive_ns // 1_000_000_000,
+                subscriptions=uplink.subscriptions,
+                will=uplink.will,
+                linked=lambda: self.pipeline.put(Linked()),
+                unlinked=lambda: self.pipeline.put(Unlinked()),
+                received=lambda topic, payload: self.pipeline.put(Received(topic, payload)),
+                random=_random,
+            )
+            self.link.start()
+            return uplink
+
+        self.pipeline = Pipeline(
+            open_spool=open_spool,
+            make_uplink=make_uplink if mqtt.url is not None else None,
+            publish=publish,
+            description=description,
+            engines=tuple(engine.name for engine in settings.engines),
+            window_ms=settings.window.length_ns // 1_000_000,
+            relayed=relayed,
+            clocks=clocks,
+        )
+        self.sampler: Sampler = build(
+            engines=[_match(engine) for engine in settings.engines],
+            spool_path=_existing(settings.spool.path),
+            proc=settings.sampling.proc_root,
+            sys=settings.sampling.sys_root,
+        )
+        self._sampling = SamplingThread(self.sampler, settings.sampling.interval_ns, self.pipeline.put)
+
+    def start(self) -> None:
+        """Begin."""
+        self.pipeline.start()
+        self._sampling.start()
+
+    def stop(self) -> None:
+        """End: the last window is closed and kept, and sent if the way is open."""
+        self._sampling.stop()
+        if not self.pipeline.stop():
+            log.error("pipeline not stopped in time")
+        if self.link is not None:
+            self.link.stop()
+
+
+class Daemon:
+    """See the module's docstring."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._notifier = Notifier()
+        self._started = time.monotonic()
+        self._relays: dict[str, tuple[Engine, Relay]] = {}
+        self._waiting: dict[str, Engine] = {}
+        self._budget = Budget()
+        self._endpoint: Endpoint | None = None
+        self._watch: Watch
+        self._stopping: asyncio.Event
+        self._reloading: asyncio.Event
+
+    async def run(self) -> int:
+        """Start, serve until a signal comes, and stop."""
+        loop = asyncio.get_running_loop()
+        self._stopping, self._reloading = asyncio.Event(), asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reloading.set)
+        self._watch = await self._new_watch(self._settings)
+        self._watch.start()
+        await self._start_relays()
+        await self._start_endpoint()
+        self._notifier.send(
+            f"READY=1\nSTATUS=relaying {len(self._relays)} of {len(self._settings.engines)} engines"
+        )
+        log.info("agent started", extra={"device": self._settings.device.id, "version": __version__})
+        code = await self._serve()
+        self._notifier.send("STOPPING=1")
+        for _, relay in self._relays.values():
+            await relay.stop(DRAIN_SECONDS)
+        await loop.run_in_executor(None, self._watch.stop)
+        if self._endpoint is not None:
+            await self._endpoint.stop()
+        log.info("agent stopped")
+        return code
+
+    def _told_to_stop(self) -> None:
+        if self._stopping.is_set():
+            os._exit(1)  # asked twice: at once. What was acknowledged is safe on the disk.
+        self._stopping.set()
+
+    async def _serve(self) -> int:
+        retry_at = time.monotonic() + RETRY_SECONDS
+        beat_due = time.monotonic()
+        while not self._stopping.is_set():
+            beat_due += BEAT_SECONDS
+            try:
+                await asyncio.wait_for(self._stopping.wait(), max(0.0, beat_due - time.monotonic()))
+            except (asyncio.TimeoutError, TimeoutError):  # one and the same since Python 3.11
+                late = time.monotonic() - beat_due
+                self._watch.pipeline.put(Lagged(max(0, int(late * 1e6))))
+                beat_due = max(beat_due, time.monotonic() - BEAT_SECONDS)
+            pipeline = self._watch.pipeline
+            if pipeline.failed is not None:
+                log.critical("pipeline ended", extra={"error": pipeline.failed})
+                return 1
+            if time.monotonic() - pipeline.progress < STALLED_SECONDS:
+                self._notifier.send("WATCHDOG=1")
+            if self._reloading.is_set():
+                self._reloading.clear()
+                await self._reload()
+            if self._waiting and time.monotonic() >= retry_at:
+                retry_at = time.monotonic() + RETRY_SECONDS
+                await self._start_relays()
+        return 0
+
+    async def _new_watch(self, settings: Settings) -> Watch:
+        loop = asyncio.get_running_loop()
+        # A GPU's driver may take seconds to say what it is.
+        description = await loop.run_in_executor(None, describe, settings)
+        return Watch(settings, description, self._relayed)
+
+    async def _reload(self) -> None:
+        """Take the configuration anew. One that is wrong changes nothing."""
+        if not self._settings.file:
+            log.info("nothing to reload", extra={"reason": "no configuration file was read at the start"})
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            settings = await loop.run_in_executor(None, load, self._settings.file)
+        except ConfigError as error:
+            log.error("reload refused", extra={"faults": str(error)})
+            return
+        before, self._settings = self._settings, settings
+        if settings == before:
+            log.info("reloaded", extra={"changed": "nothing"})
+            return
+        self._notifier.send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        kept = {engine.name: engine for engine in settings.engines}
+        for name, (engine, relay) in list(self._relays.items()):
+            if kept.get(name) != engine:
+                del self._relays[name]
+                await relay.stop(DRAIN_SECONDS)
+        await loop.run_in_executor(None, self._watch.stop)
+        self._watch = await self._new_watch(settings)
+        self._watch.start()
+        await self._start_relays()
+        if settings.local != before.local:
+            if self._endpoint is not None:
+                await self._endpoint.stop()
+            await self._start_endpoint()
+        self._notifier.send("READY=1")
+        log.info("reloaded", extra={"file": settings.file})
+
+    async def _start_relays(self) -> None:
+        """Listen for every engine that has no relay yet. What cannot be had is tried again; the rest goes on."""
+        known = self._waiting
+        self._waiting = {}
+        for engine in self._settings.engines:
+            if engine.name in self._relays:
+                continue
+            try:
+                self._relays[engine.name] = (engine, await self._start_relay(engine))
+            except StonechatError as error:
+                if engine.name not in known:
+                    log.error("relay not started", extra={"engine": engine.name, "reason": str(error)})
+                self._waiting[engine.name] = engine
+            else:
+                listen = str(engine.listen)
+                log.info(
+                    "relaying",
+                    extra={"engine": engine.name, "listen": listen, "upstream": str(engine.upstream)},
+                )
+
+    async def _start_relay(self, engine: Engine) -> Relay:
+        listening = _passed_socket(engine) or listen_sockets(str(engine.listen))
+        relay = Relay(
+            engine=engine.name,
+            listening=listening,
+            upstream=str(engine.upstream),
+            upstream_key="engine.upstream",
+            on_exchange=self._exchange_ended,
+            bounds=Bounds(body_bytes=engine.max_body_bytes),
+            budget=self._budget,
+        )
+        try:
+            await relay.start()
+        except AddressError:
+            for listener in listening:
+                listener.close()
+            raise
+        return relay
+
+    def _exchange_ended(self, exchange: Exchange) -> None:
+        self._watch.pipeline.put(exchange)  # of the watch that is in force by now: a reload replaces it
+
+    async def _start_endpoint(self) -> None:
+        listen = self._settings.local.listen
+        pages: dict[str, Callable[[], Page]] = {
+            "/healthz": self._health_page,
+            "/v1/status": lambda: json_page(self._status()),
+            "/metrics": lambda: Page(
+                200, "text/plain; version=0.0.4", render(self._watch.pipeline.snapshot.totals).encode()
+            ),
+        }
+        endpoint = Endpoint(pages)
+        try:
+            await endpoint.start(listen.host, listen.port)
+        except OSError as error:
+            log.error(
+                "local endpoint not started",
+                extra={"key": "local.listen", "address": str(listen), "reason": error.strerror or str(error)},
+            )
+            self._endpoint = None
+        else:
+            self._endpoint = endpoint
+
+    def _relayed(self) -> dict[str, Relayed]:
+        """What the relays count. Called by the pipeline's thread: it reads numbers that only grow."""
+        return {
+            name: Relayed(
+                relay.stats.connections_open,
+                relay.stats.capture.in_flight,
+                relay.stats.capture.lost + relay.stats.consumer_errors,
+                dict(relay.stats.capture.dropped),
+            )
+            for name, (_, relay) in list(self._relays.items())
+        }
+
+    def _health_page(self) -> Page:
+        alive = time.monotonic() - self._watch.pipeline.progress < STALLED_SECONDS
+        return json_page({"alive": alive}, 200 if alive else 503)
+
+    def _status(self) -> dict[str, Any]:
+        return status_of(
+            self._settings,
+            self._watch.pipeline.snapshot,
+            relaying=frozenset(self._relays),
+            sources=self._watch.sampler.status(),
+            uplink_fault=self._watch.link.reason if self._watch.link is not None else "",
+            uptime_seconds=time.monotonic() - self._started,
+        )
+
+
+def _match(engine: Engine) -> EngineMatch:
+    upstream = engine.upstream
+    host, port = (upstream.host, upstream.port) if upstream is not None else ("", 0)
+    return EngineMatch(engine.name, host, port, engine.unit, engine.process, engine.pid_file)
+
+
+def _passed_socket(engine: Engine) -> list[socket.socket]:
+    """The socket that systemd holds for this engine's address, which survives our restarts, if it does."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    for number in range(3, 3 + int(os.environ.get("LISTEN_FDS", "0"))):
+        passed = socket.socket(fileno=os.dup(number))
+        if passed.getsockname()[:2] == tuple(engine.listen):
+            passed.setblocking(False)
+            return [passed]
+        passed.close()
+    return []
+
+
+def _existing(path: str) -> str:
+    """The path, or the nearest directory above it that exists: the spool's own may not be there yet."""
+    while not os.path.exists(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _boot_id(proc: str) -> str:
+    try:
+        with open(f"{proc}/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read(64).strip()
+    except OSError:
+        return ""
+
+
+def _random() -> float:
+    return secrets.randbelow(1 << 53) / (1 << 53)

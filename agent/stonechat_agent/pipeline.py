@@ -1,0 +1,342 @@
+"""The pipeline: samples and exchanges in, windows out, kept in the spool and sent when there is a way.
+
+One thread has the open window, the spool and the uplink's rules, so that none of them needs a lock and the relay's
+event loop never waits for a disk. Everything reaches it through one inbox. What must not wait for anything else (the
+sockets of relay and broker, the reading of sensors) runs elsewhere.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from stonechat.catalog import metric_id
+from stonechat.description import hash_of
+from stonechat.event import EventKind, Severity
+from stonechat.exchange import Exchange
+from stonechat.record import Flag, Record, Values, fold_values
+from stonechat_agent.clocks import Clocks
+from stonechat_agent.health import EngineHealth
+from stonechat_agent.sampling import Reading, Sample
+from stonechat_agent.spool import Instant, Spool
+from stonechat_agent.uplink import Publish, Uplink
+from stonechat_agent.window import Cutter, WindowBuilder
+
+log = logging.getLogger(__name__)
+
+INBOX_BOUND = 10_000
+"""Exchanges and samples that may wait; what comes while as many do is lost and counted."""
+TICK_SECONDS = 0.25
+RECENT_SECONDS = 600
+"""The span that status speaks of."""
+
+LOSSES = metric_id("stonechat.agent.losses")
+PARSERS_DROPPED = metric_id("stonechat.agent.parsers.dropped")
+CONNECTIONS = metric_id("stonechat.agent.relay.connections")
+IN_FLIGHT = metric_id("stonechat.engine.requests.in_flight")
+SPOOL_SIZE = metric_id("stonechat.agent.spool.size")
+SPOOL_RECORDS = metric_id("stonechat.agent.spool.records")
+TRANSMIT = metric_id("stonechat.agent.uplink.transmit")
+LAG = metric_id("stonechat.agent.lag")
+
+
+class Linked(NamedTuple):
+    """The broker accepted the connection."""
+
+
+class Unlinked(NamedTuple):
+    """The connection to the broker is gone."""
+
+
+class Received(NamedTuple):
+    """A message came from the broker."""
+
+    topic: str
+    payload: bytes
+
+
+class Lagged(NamedTuple):
+    """The event loop ran late, by microseconds."""
+
+    microseconds: int
+
+
+class Relayed(NamedTuple):
+    """What an engine's relay counts, read when a sample is taken. All but the first two only grow."""
+
+    connections: int
+    in_flight: int
+    exchanges_lost: int
+    parsers_dropped: Mapping[str, int]
+
+
+Item = Sample | Exchange | Linked | Unlinked | Received | Lagged
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the pipeline shows to others; replaced as a whole, so that reading it needs no lock."""
+
+    totals: Values
+    """Everything since the start, folded."""
+    recent: Values
+    """The latest windows, folded."""
+    recent_ms: int
+    engines: Mapping[str, bool | None]
+    spool_records: int
+    spool_bytes: int
+    spool_in_memory: bool
+    losses: Mapping[str, int]
+    linked_since: float | None
+    """time.time() of the connection to the broker, None while there is none."""
+
+
+class Pipeline:
+    """See the module's docstring. ``put`` may be called from any thread, everything else from the pipeline's own."""
+
+    def __init__(
+        self,
+        *,
+        open_spool: Callable[[], Spool],
+        make_uplink: Callable[[Spool], Uplink] | None,
+        description: Mapping[str, Any],
+        engines: tuple[str, ...],
+        window_ms: int,
+        relayed: Callable[[], Mapping[str, Relayed]],
+        publish: Callable[[Publish], object],
+        clocks: Clocks,
+    ) -> None:
+        """``publish`` hands a message to the broker and must not wait.
+
+        ``make_uplink`` is None where no broker is configured: windows then stay on the device.
+        """
+        self._open_spool = open_spool
+        self._make_uplink = make_uplink
+        self._description = description
+        self._window_ms = window_ms
+        self._relayed = relayed
+        self._clocks = clocks
+        self._inbox: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="pipeline", daemon=True)
+        self._publish = publish
+        self._health = EngineHealth(engines)
+        self._lost: Counter[str] = Counter()
+        self._told_lost: Counter[str] = Counter()
+        self._told_relayed: dict[str, Relayed] = {}
+        self._told_sent = 0
+        self._recent: deque[Record] = deque()
+        self._totals: Values = {}
+        self._linked_since: float | None = None
+        self.progress = time.monotonic()
+        """When the pipeline last got through everything that waited; the watchdog's sign of life."""
+        self.snapshot = Snapshot({}, {}, 0, self._health.states, 0, 0, False, {}, None)
+        self.failed: BaseException | None = None
+        """What ended the pipeline before its time."""
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def put(self, item: Item) -> None:
+        """Hand something over. Never waits; samples and exchanges beyond the bound are lost and counted."""
+        if isinstance(item, (Sample, Exchange)) and self._inbox.qsize() >= INBOX_BOUND:
+            self._lost["exchange.overflow" if isinstance(item, Exchange) else "sample.overflow"] += 1
+            return
+        self._inbox.put(item)
+
+    def stop(self, timeout_seconds: float = 10.0) -> bool:
+        """Close the last window and the spool; returns whether that was done in time."""
+        self._inbox.put(None)
+        self._thread.join(timeout_seconds)
+        return not self._thread.is_alive()
+
+    # The pipeline's own thread from here on
+
+    def _run(self) -> None:
+        try:
+            self._spool = self._open_spool()
+        except Exception as error:
+            self.failed = error
+            return
+        try:
+            self._loop()
+        except Exception as error:
+            # A fault of ours must not go unseen: without progress the watchdog has the agent restarted.
+            log.exception("pipeline failed")
+            self.failed = error
+        finally:
+            self._spool.close()
+
+    def _loop(self) -> None:
+        self._uplink = self._make_uplink(self._spool) if self._make_uplink is not None else None
+        now = self._clocks.now()
+        self._name = hash_of(self._description)
+        if self._uplink is not None:
+            self._uplink.describe(self._description, now)
+        else:
+            self._spool.describe(self._description)
+        self._cutter = Cutter(self._window_ms)
+        self._begin_window(now)
+        self._event(EventKind.STARTED, "agent", Severity.INFO, now)
+        self._show()
+        while True:
+            due = self._cutter.due(now) / 1000
+            try:
+                item = self._inbox.get(timeout=max(0.0, min(TICK_SECONDS, due)))
+            except queue.Empty:
+                pass
+            else:
+                if item is None:
+                    break
+                self._take(item)
+                for _ in range(
+                    self._inbox.qsize()
+                ):  # what waits already, before the clock is looked at again
+                    waiting = self._inbox.get()
+                    if waiting is None:
+                        self._finish()
+                        return
+                    self._take(waiting)
+            now = self._clocks.now()
+            cut = self._cutter.look(now)
+            if cut is not None:
+                self._close_window(now, cut.flags)
+                if cut.step_ms:
+                    attributes = {"step_ms": cut.step_ms}
+                    self._event(EventKind.CLOCK_STEPPED, "clock", Severity.WARNING, now, attributes)
+                if cut.suspended_ms:
+                    attributes = {"suspended_ms": cut.suspended_ms}
+                    self._event(EventKind.RESUMED, "device", Severity.INFO, now, attributes)
+            if self._uplink is not None:
+                self._send(self._uplink.tick(now))
+            self.progress = time.monotonic()
+        self._finish()
+
+    def _finish(self) -> None:
+        now = self._clocks.now()
+        self._event(EventKind.STOPPED, "agent", Severity.INFO, now)
+        self._close_window(now, Flag.CUT_STOP)
+        if self._uplink is not None:
+            self._send(self._uplink.stopping(now))
+
+    def _take(self, item: Item) -> None:
+        if isinstance(item, Sample):
+            self._take_sample(item)
+        elif isinstance(item, Exchange):
+            self._health.met(item)
+            self._builder.add_exchange(item)
+        elif isinstance(item, Lagged):
+            self._builder.add_reading(Reading(LAG, item.microseconds))
+        elif self._uplink is not None:
+            now = self._clocks.now()
+            if isinstance(item, Linked):
+                self._linked_since = time.time()
+                self._send(self._uplink.connected(now))
+            elif isinstance(item, Unlinked):
+                self._linked_since = None
+                self._send(self._uplink.disconnected(now))
+            else:
+                self._send(self._uplink.message(item.topic, item.payload, now))
+
+    def _take_sample(self, sample: Sample) -> None:
+        added, changes = self._health.sampled(sample.readings)
+        self._builder.add_sample([*sample.readings, *added, *self._own_readings()])
+        if changes:
+            now = self._clocks.now()
+            for change in changes:
+                log.warning(change.kind.replace("_", " "), extra={"engine": change.engine})
+                self._event(change.kind, change.engine, change.severity, now)
+
+    def _own_readings(self) -> list[Reading]:
+        stats = self._spool.stats()
+        readings = [
+            Reading(SPOOL_SIZE, stats.size // 1024),
+            Reading(SPOOL_RECORDS, stats.records),
+        ]
+        if self._uplink is not None:
+            readings.append(Reading(TRANSMIT, self._uplink.sent_bytes - self._told_sent))
+            self._told_sent = self._uplink.sent_bytes
+        connections = 0
+        for engine, now in self._relayed().items():
+            before = self._told_relayed.get(engine, Relayed(0, 0, 0, {}))
+            self._told_relayed[engine] = now
+            connections += now.connections
+            readings.append(Reading(IN_FLIGHT, now.in_flight, engine))
+            for reason, n in now.parsers_dropped.items():
+                if n > before.parsers_dropped.get(reason, 0):
+                    added = n - before.parsers_dropped.get(reason, 0)
+                    readings.append(Reading(PARSERS_DROPPED, added, key=reason))
+            self._lost["exchange.unparsed"] += max(0, now.exchanges_lost - before.exchanges_lost)
+        readings.append(Reading(CONNECTIONS, connections))
+        losses = self._losses()
+        for reason, n in losses.items():
+            if n > self._told_lost[reason]:
+                readings.append(Reading(LOSSES, n - self._told_lost[reason], key=reason))
+        self._told_lost = losses
+        return readings
+
+    def _losses(self) -> Counter[str]:
+        return self._lost + self._spool.losses
+
+    def _begin_window(self, now: Instant) -> None:
+        self._cutter.opened(now)
+        self._builder = WindowBuilder(
+            now,
+            order=self._spool.order,
+            description=self._name,
+            slots=self._spool.slots(self._name),
+            length_ms=self._window_ms,
+        )
+
+    def _close_window(self, now: Instant, flags: Flag) -> None:
+        record = self._builder.build(now, flags)
+        if self._uplink is not None:
+            self._send(self._uplink.window_closed(record, now))
+        else:
+            self._spool.append(record)
+        self._begin_window(now)
+        self._totals = fold_values(self._totals, record.values)
+        self._recent.append(record)
+        while self._recent and self._recent[0].last_boottime < now.boottime - RECENT_SECONDS * 1000:
+            self._recent.popleft()
+        self._show()
+
+    def _event(
+        self,
+        kind: str,
+        key: str,
+        severity: Severity,
+        now: Instant,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        if self._uplink is not None:
+            self._send(self._uplink.event(kind, key, severity, attributes or {}, now))
+        else:
+            self._spool.append_event(kind, key, severity, attributes, at=now)
+
+    def _send(self, messages: list[Publish]) -> None:
+        for message in messages:
+            self._publish(message)
+
+    def _show(self) -> None:
+        stats = self._spool.stats()
+        recent: Values = {}
+        for record in self._recent:
+            recent = fold_values(recent, record.values)
+        self.snapshot = Snapshot(
+            totals=self._totals,
+            recent=recent,
+            recent_ms=sum(record.observed for record in self._recent),
+            engines=dict(self._health.states),
+            spool_records=stats.records + stats.events,
+            spool_bytes=stats.size,
+            spool_in_memory=stats.in_memory,
+            losses=dict(self._losses()),
+            linked_since=self._linked_since,
+        )
