@@ -161,7 +161,9 @@ def parse_toml(content: bytes, source: str) -> dict[str, Any]:
         raise ConfigError([fault]) from None
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError([Fault(source, "", "", "is not a configuration: nested too deeply")]) from None
+    except ValueError as error:  # TOMLDecodeError, and what int() says of very many digits
         message = str(error)
         match = re.search(r" \(at (line \d+, column \d+|end of document)\)$", message)
         where, what = (match[1], message[: match.start()]) if match else ("", message)
@@ -172,13 +174,13 @@ def parse_toml(content: bytes, source: str) -> dict[str, Any]:
 
 
 def _line(text: str, where: str) -> str:
-    """The key of the line that a TOML error names, without its value: that may be a secret."""
+    """The key or table of the line that a TOML error names, without a value: that may be a secret."""
     match = re.match(r"line (\d+)", where)
     lines = text.splitlines()
     number = int(match[1]) if match else len(lines)
-    if not 1 <= number <= len(lines):
-        return ""
-    return lines[number - 1].split("=")[0].strip()[:_FOUND_LIMIT]
+    line = lines[number - 1].strip() if 1 <= number <= len(lines) else ""
+    # A line that is neither is part of a longer value.
+    return line.split("=")[0].strip()[:_FOUND_LIMIT] if "=" in line or line.startswith("[") else ""
 
 
 def read(cls: type[D], document: Mapping[str, Any], source: str) -> tuple[D, list[Fault]]:
@@ -221,7 +223,7 @@ def _read_tables(entry: Table, value: object, source: str, faults: list[Fault]) 
 
 def _read_table(cls: type[Any], at: str, value: object, source: str, faults: list[Fault]) -> Any:
     if not isinstance(value, dict):
-        faults.append(Fault(source, at, _shown(value), f"must be a table [{at}]"))
+        faults.append(Fault(source, at, _shown(value), "must be a table"))
         return cls()
     known = {entry.key: entry for entry in options_of(cls)}
     values: dict[str, Any] = {}
