@@ -332,10 +332,20 @@ def _clock(windows: Windows) -> str:
     return f"not certain in {doubtful} of {plural(len(spans), 'step')}" if doubtful else "certain"
 
 
+_NAMED = {
+    "cpu": "CPU",
+    "gpus": "GPUs",
+    "os": "OS",
+    "os_version": "OS version",
+    "catalogue": "metric catalogue",
+    "window": "window length",
+}
+
+
 def _label(key: str) -> str:
     for suffix in ("_mib", "_bytes", "_seconds"):
         key = key.removesuffix(suffix)
-    return key.replace("_", " ")
+    return _NAMED.get(key) or key.replace("_", " ")
 
 
 def _fact(label: str, item: Any) -> str:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fastapi import FastAPI
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from stonechat_collector.pages.assets import Assets
 from stonechat_collector.pages.rendering import Renderer
 from stonechat_collector.pages.respond import page
-from stonechat_collector.store import StoreUnavailable
 
 
 class Trouble(NamedTuple):
@@ -71,28 +67,7 @@ def no_device(device_id: str) -> Trouble:
     )
 
 
-def trouble_of(error: Exception) -> Trouble:
-    """The page for an exception that a page's making raised."""
-    return NO_STORE if isinstance(error, StoreUnavailable) else BROKEN
-
-
 def trouble_page(request: Request, render: Renderer, trouble: Trouble) -> Response:
     """The answer for a trouble, as a page."""
     headers = {"retry-after": "10"} if trouble.retry else None
     return page(request, render("trouble.html", trouble=trouble, live=False), trouble.status, headers)
-
-
-def add_error_pages(app: FastAPI, assets: Assets | None = None) -> None:
-    """Answer unknown addresses with a page where a browser asks, and as JSON under /api/ and for other clients."""
-    render = Renderer(assets or Assets())
-
-    async def refused(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(
-            "/api/"
-        )
-        if wants_page and error.status_code == 404:
-            return trouble_page(request, render, NOT_FOUND)
-        return JSONResponse({"detail": error.detail}, error.status_code, error.headers)
-
-    app.add_exception_handler(HTTPException, refused)

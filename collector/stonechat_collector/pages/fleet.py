@@ -64,6 +64,7 @@ SORTS: Mapping[str, str] = {
     "id": "device",
     "seen": "last seen",
     "model": "model",
+    "hardware": "hardware",
     **{
         column.key: column.header.lower() if column.key not in {"ttft", "ttft95"} else column.help.lower()
         for column in COLUMNS
@@ -272,6 +273,8 @@ def sort(devices: list[Device], query: Query) -> list[Device]:
             return device["id"]
         if query.sort == "model":
             return model_of(device) or None
+        if query.sort == "hardware":
+            return hardware_of(device) or None
         if query.sort == "seen":
             return device.get("last_seen")
         return _metrics(device).get(_BY_KEY[query.sort].metric)

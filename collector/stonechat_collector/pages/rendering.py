@@ -34,6 +34,7 @@ class Renderer:
             plural=words.plural,
             span=words.span_words,
             fact=words.text_of,
+            sentence=words.sentence,
             json=_json,
             status=words.status_word,
             model=fleet.model_of,

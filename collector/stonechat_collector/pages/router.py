@@ -15,9 +15,10 @@ from starlette.responses import Response
 from stonechat.ids import is_device_id
 from stonechat_collector.pages import device, events, fleet
 from stonechat_collector.pages.assets import Assets
-from stonechat_collector.pages.errors import NOT_FOUND, no_device, trouble_of, trouble_page
+from stonechat_collector.pages.errors import BROKEN, NO_STORE, NOT_FOUND, no_device, trouble_page
 from stonechat_collector.pages.rendering import Renderer
 from stonechat_collector.pages.respond import SECURITY_HEADERS, page, takes_gzip
+from stonechat_collector.store import StoreUnavailable
 
 log = logging.getLogger("stonechat.pages")
 
@@ -84,10 +85,12 @@ def build_router(
         def handle(request: Request, **path: str) -> Response:
             try:
                 return make(request, **path)
-            except Exception as error:
-                trouble = trouble_of(error)
-                log.exception("page failed", extra={"path": request.url.path, "status": trouble.status})
-                return trouble_page(request, render, trouble)
+            except StoreUnavailable as error:
+                log.warning("store unavailable", extra={"cause": str(error), "path": request.url.path})
+                return trouble_page(request, render, NO_STORE)
+            except Exception:
+                log.exception("page failed", extra={"path": request.url.path})
+                return trouble_page(request, render, BROKEN)
 
         return handle
 

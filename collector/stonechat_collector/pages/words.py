@@ -199,6 +199,11 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def sentence(text: str) -> str:
+    """A reason as a sentence of its own: ``memory pressure`` as ``Memory pressure.``"""
+    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
 def _at(ms: int) -> datetime:
     # A device may claim any instant. What no calendar has is shown at the calendar's edge instead of as an error page.
     return datetime.fromtimestamp(min(max(ms, 0), 253402300799000) / 1000, tz=timezone.utc)

@@ -163,7 +163,7 @@ def _gauge(mean: float) -> dict[str, Any]:
     return {"count": 60, "sum": 60 * mean, "mean": mean, "min": mean, "max": mean, "last": mean}
 
 
-EVENTS: Sequence[tuple[int, str, str, dict[str, Any]]] = (
+EVENTS: tuple[tuple[int, str, str, dict[str, Any]], ...] = (
     (8, "critical", "engine_down", {"error": "connection refused"}),
     (7, "info", "engine_up", {}),
     (30, "warning", "clock_stepped", {"seconds": -3.2}),
@@ -223,10 +223,12 @@ class MadeUpViews:
                 "count": 1,
                 "attributes": attributes,
             }
-            for number, (minutes, word, kind, attributes) in enumerate(EVENTS * self.repeats)
+            for number, (minutes, word, kind, attributes) in enumerate(
+                sorted(EVENTS * self.repeats, key=lambda event: event[0])
+            )
             if self.devices
         ]
-        return sorted(happened, key=lambda event: -event["time"])[:limit]
+        return happened[:limit]
 
     def cursor_of(self, event: Mapping[str, Any]) -> str:
         return f"{event['time']}.{event['id']}"

@@ -109,13 +109,23 @@ def fill(store: Store, devices: Sequence[Synthetic], now: int) -> None:
     watch.round(now)
 
 
+def farewell(name: str, fleet: str = "shops") -> Message:
+    """The will of a device that `fill` made: what the broker sends when its connection is lost."""
+    epoch = _epoch(name)
+    return Message(topics.up(fleet, name, "state"), wire.encode_state(wire.State(False, 3, 2, epoch)), True)
+
+
+def _epoch(name: str) -> int:
+    return random.Random(f"epoch of {name}").getrandbits(63)
+
+
 def _messages(device: Synthetic, now: int) -> list[tuple[int, Message]]:
     """(collector's clock, message) of all that a device sends."""
     rng = random.Random(device.name)
     board = rng.choice(sorted(BOARDS))
     model = rng.choices(sorted(MODELS), (3, 1, 6))[0]
     about = _description(rng, device, board, model)
-    epoch = rng.getrandbits(63)
+    epoch = _epoch(device.name)
     end = now - (device.trouble_minutes * MINUTE if device.character == "offline" else 0)
     minutes = max(3, round(device.hours * 60))
     begin = (end // MINUTE - minutes) * MINUTE
@@ -243,7 +253,7 @@ def _window(
         chat: dict[str, Value] = {
             "stonechat.exchanges": counter(exchanges),
             "stonechat.exchange.outcomes": tally(
-                {"ok": exchanges - failed, "error": failed} if failed else {"ok": exchanges}
+                {word: n for word, n in (("ok", exchanges - failed), ("error", failed)) if n}
             ),
             "gen_ai.server.time_to_first_token": spread_of(0.34 * slow, 0.45, 1e6, answered),
             "gen_ai.server.request.duration": spread_of(5.2 * slow, 0.4, 1e6, answered),

@@ -76,9 +76,8 @@ def test_the_device_page_opens_with_the_answer_and_has_its_figures_as_a_table(se
     html = serve([a_device("kiosk-1", "slow")]).get("/devices/kiosk-1").text
     page = Outline(html)
     assert page.texts["title"] == "kiosk-1: slow - Stonechat"
-    assert re.search(
-        r"kiosk-1 is slow since \d\d:\d\d UTC: .*; memory pressure 31% of the time\.", page.texts["h1"]
-    )
+    assert re.search(r"kiosk-1 is slow since \d\d:\d\d UTC\.", page.texts["h1"])
+    assert "2.9 tokens/s where its peers have 24.1; memory pressure 31% of the time." in html
     assert "Time to first token, p95" in html
     assert {"data-chart": "ttft count", "class": "plot"} in page.all("figure")
 

@@ -248,17 +248,20 @@
     if (!device) return true;
     try {
       const data = JSON.parse(text);
-      const names = Array.isArray(data) ? data : data.devices;
-      return !Array.isArray(names) || names.some((name) => (name?.id ?? name) === device);
+      return data.cut || (data.devices ?? data.events.map((event) => event.device)).includes(device);
     } catch {
       return true;
     }
   };
   const stream = new EventSource("/api/v1/stream");
   stream.onopen = () => { tell("live", "updates come by themselves"); if (Date.now() - last > pause) soon(); };
-  stream.onerror = () => tell("connecting …", "the collector's stream is not open; trying again");
+  stream.onerror = () => {
+    // A collector with too many clients refuses the stream; looking again every some seconds does as well.
+    if (stream.readyState === EventSource.CLOSED) tell("updates every 15 s", "the collector has no free stream");
+    else tell("connecting …", "the collector's stream is not open; trying again");
+  };
   const heard = (event) => { if (concerns(event.data)) soon(); };
-  for (const name of ["message", "devices", "fleet", "changed"]) stream.addEventListener(name, heard);
+  for (const name of ["devices", "events"]) stream.addEventListener(name, heard);
   // Silence is news too: a device that says nothing turns offline without an event of its own.
   setInterval(soon, 15000);
   addEventListener("visibilitychange", () => { if (!document.hidden) soon(); });
