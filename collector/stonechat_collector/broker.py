@@ -16,6 +16,8 @@ from collections.abc import Callable
 from amqtt.adapters import StreamReaderAdapter, StreamWriterAdapter
 from amqtt.broker import Broker
 from amqtt.contexts import BrokerConfig, ListenerConfig, ListenerType
+from amqtt.plugins.base import BaseAuthPlugin
+from amqtt.session import Session
 
 from stonechat.envelope import MAX_PAYLOAD
 
@@ -42,6 +44,13 @@ class _BoundedReader(StreamReaderAdapter):  # type: ignore[misc]
         return data
 
 
+class LetIn(BaseAuthPlugin):  # type: ignore[misc]
+    """Lets every client in. amqtt's own plugin for that also marks it so that its session keeps no messages."""
+
+    async def authenticate(self, *, session: Session) -> bool:
+        return True
+
+
 async def serve(
     listener: socket.socket,
     stop: asyncio.Event,
@@ -50,7 +59,7 @@ async def serve(
     """Serve clients until ``stop`` is set. ``ready`` is called when they are served."""
     config = BrokerConfig(
         listeners={_LISTENER: ListenerConfig(type=ListenerType.EXTERNAL)},
-        plugins={"amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": True}},
+        plugins={f"{__name__}.LetIn": {}},
         session_expiry_interval=86_400,
     )
     broker = Broker(config)
@@ -65,7 +74,7 @@ async def serve(
         connections += 1
         try:
             await broker.external_connected(_BoundedReader(reader), StreamWriterAdapter(writer), _LISTENER)
-        except (PacketTooLarge, ConnectionError):
+        except OSError:
             pass  # that client is gone, and the broker has published its will
         finally:
             connections -= 1

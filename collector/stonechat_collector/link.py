@@ -39,7 +39,7 @@ QUIET_SECONDS = 0.002
 """A batch is taken when no further message comes for so long."""
 BEAT_SECONDS = 5.0
 
-_UNSUPPORTED_VERSION = ("Unsupported protocol version", "Unspecified error")
+_UNSUPPORTED_VERSION = "Unsupported protocol version"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,8 @@ class Link:
         self._subscribed = False
         self._old_protocol = target.protocol != "5"
         self._client = self._make_client()
-        self._connected = False
+        self._connected = self._accepted = False
+        self._connected_at = 0.0
 
     def run(self, stopping: Callable[[], bool], beat: Callable[[], None], ready: Callable[[], None]) -> None:
         """Work until ``stopping`` says so.
@@ -113,6 +114,9 @@ class Link:
                 self._lost(code)
                 _wait(backoff, stopping)
                 backoff = min(MAX_BACKOFF_SECONDS, backoff * 2)
+                continue
+            if not self._accepted and time.monotonic() - self._connected_at > CONNECT_TIMEOUT_SECONDS:
+                self._give_up_connecting()
                 continue
             if self._subscribed:
                 backoff = MIN_BACKOFF_SECONDS
@@ -157,7 +161,7 @@ class Link:
         return client
 
     def _connect(self) -> bool:
-        self._subscribed = False
+        self._subscribed = self._accepted = False
         try:
             if self._old_protocol:
                 self._client.connect(self._target.host, self._target.port, KEEP_ALIVE_SECONDS)
@@ -176,7 +180,21 @@ class Link:
             log.warning("broker unreachable", extra={"broker": str(self._target), "cause": str(error)})
             return False
         self._connected = True
+        self._connected_at = time.monotonic()
         return True
+
+    def _give_up_connecting(self) -> None:
+        """The broker took the connection and says nothing: one that knows MQTT 3.1.1 alone may wait for more."""
+        self._client.disconnect()
+        self._connected = False
+        log.warning("broker does not answer", extra={"broker": str(self._target)})
+        self._change_protocol()
+
+    def _change_protocol(self) -> None:
+        """Try the other version of MQTT next, unless only one was asked for or can do what is needed."""
+        if self._target.protocol == "5" and not self._target.share:
+            self._old_protocol = not self._old_protocol
+            self._client = self._make_client()
 
     def _lost(self, code: MQTTErrorCode) -> None:
         self._connected = False
@@ -185,11 +203,11 @@ class Link:
     def _on_connect(self, client: Client, _: Any, __: Any, reason: ReasonCode, ___: Any) -> None:
         if reason.is_failure:
             log.warning("broker refuses us", extra={"broker": str(self._target), "cause": str(reason)})
-            if not self._old_protocol and not self._target.share and str(reason) in _UNSUPPORTED_VERSION:
-                self._old_protocol = True
-                self._client = self._make_client()
+            if str(reason) == _UNSUPPORTED_VERSION:
+                self._change_protocol()
                 self._connected = False
             return
+        self._accepted = True
         share = self._target.share
         if self._old_protocol:
             client.subscribe([(topics.up_filter(leaf), 1) for leaf in ("window", "event", "state")])
