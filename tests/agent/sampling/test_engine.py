@@ -190,6 +190,30 @@ def test_another_process_under_the_same_number_is_a_restart(plant: Plant, clock:
     engine.close()
 
 
+def test_an_engine_that_nobody_buried_is_down(plant: Plant, clock: Clock, named: Named) -> None:
+    tree = plant("x86")
+    engine = engine_of(tree, clock, process="ollama")
+    list(engine.read(0))
+    change(tree, "proc/900/stat", "(ollama) S", "(ollama) Z")
+    change(tree, "proc/950/stat", "(ollama (runner)) R", "(ollama (runner)) Z")
+    assert named(engine.read(SECOND)) == {UP: 0}
+    assert engine.pids == frozenset()
+    engine.close()
+
+
+def test_a_child_that_died_or_gave_its_number_away_counts_no_more(plant: Plant, clock: Clock) -> None:
+    tree = plant("x86")
+    followed = Tree(tree.proc, clock.boottime_ns, tasks=False)
+    for old, new in (("(runner)) R", "(runner)) Z"), ("1 0 6000 ", "1 0 7000 ")):
+        followed.renew([900, 950])
+        assert followed.pids == {900, 950}
+        change(tree, "proc/950/stat", old, new)
+        assert followed.read().threads == 2
+        assert followed.pids == {900}
+        change(tree, "proc/950/stat", new, old)
+    followed.close()
+
+
 def test_an_engine_that_goes_is_down_and_is_looked_for_every_five_seconds(
     plant: Plant, clock: Clock, named: Named, monkeypatch: pytest.MonkeyPatch
 ) -> None:
