@@ -190,6 +190,18 @@ def test_another_process_under_the_same_number_is_a_restart(plant: Plant, clock:
     engine.close()
 
 
+def test_opening_the_source_anew_is_no_restart(plant: Plant, clock: Clock, named: Named) -> None:
+    engine = engine_of(plant("x86"), clock, process="ollama")
+    list(engine.read(0))
+    engine.close()
+    engine.open()
+    readings = named(engine.read(SECOND))
+    assert readings[UP] == 10000
+    assert RESTARTS not in readings
+    assert FAULTS not in readings
+    engine.close()
+
+
 def test_an_engine_that_nobody_buried_is_down(plant: Plant, clock: Clock, named: Named) -> None:
     tree = plant("x86")
     engine = engine_of(tree, clock, process="ollama")
