@@ -29,7 +29,9 @@ class Link:
     ca_file: str = option(kinds.path(), "", "CA certificates to check the broker by; default: the system's")
     cert_file: str = option(kinds.path(), "", "certificate to show to the broker")
     key_file: str = option(kinds.path(), "", "private key of that certificate, or credential:NAME")
-    protocol: str = option(kinds.one_of("5", "3.1.1"), "5", "version of MQTT")
+    protocol: str = option(
+        kinds.one_of("5", "3.1.1"), "5", "version of MQTT; where a broker does not speak 5, 3.1.1 is tried"
+    )
 
     def conflicts(self, given: set[str]) -> Iterator[Conflict]:
         if self.url is not None and self.url.path:

@@ -38,6 +38,7 @@ CHECK_SECONDS = 30.0
 """Time between two looks at the files of certificates, keys and password."""
 
 _NOT_YET_VALID, _EXPIRED = 9, 10  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+_NOT_THE_PROTOCOL = frozenset({"credentials_refused", "subscription_refused"})
 _CREDENTIALS = frozenset({"Bad user name or password", "Not authorized", "Bad authentication method"})
 
 
@@ -84,6 +85,7 @@ class MqttLink:
         self._stopping = threading.Event()
         self._connection: _Connection | None = None
         self._reason = ""
+        self._is_v5 = settings.protocol == "5"
         self._thread = threading.Thread(target=self._run, name="uplink.mqtt", daemon=True)
 
     def start(self) -> None:
@@ -127,12 +129,19 @@ class MqttLink:
         try:
             connection.client.connect(self._url.host, self._url.port, self._keep_alive)
             connection.client.loop_start()
-            connection.handshake.wait(HANDSHAKE_SECONDS)
-            if not connection.up:
-                reason = connection.reason or "timeout"
-                self._failed(reason, "" if connection.reason else f"no answer in {HANDSHAKE_SECONDS:.0f} s")
+            deadline = time.monotonic() + HANDSHAKE_SECONDS
+            while (
+                not connection.handshake.wait(0.2) and not connection.dead() and time.monotonic() < deadline
+            ):
+                pass
+            if connection.up:
+                self._serve(connection)
                 return
-            self._serve(connection)
+            reason = connection.reason or ("unreadable_answer" if connection.dead() else "timeout")
+            if self._settings.protocol == "5" and reason not in _NOT_THE_PROTOCOL:
+                # Brokers that speak 3.1.1 alone answer a 5 with an error of either version, or hang up, or say nothing.
+                self._is_v5 = not self._is_v5
+            self._failed(reason, "" if connection.reason else f"no answer in {HANDSHAKE_SECONDS:.0f} s")
         finally:
             connection.client.disconnect()
             connection.client.loop_stop()
@@ -140,7 +149,9 @@ class MqttLink:
     def _serve(self, connection: _Connection) -> None:
         self._connection = connection
         self._backoff.connected(time.monotonic())
-        log.info("uplink connected", extra={"broker": self._broker, "protocol": self._settings.protocol})
+        log.info(
+            "uplink connected", extra={"broker": self._broker, "protocol": "5" if self._is_v5 else "3.1.1"}
+        )
         self._reason = ""
         self._linked()
         files = self._files()
@@ -168,8 +179,8 @@ class MqttLink:
             client_id=self._client_id,
             # Clean in both protocols (5 begins a new client clean): the spool is the session, and a broker's own would
             # only repeat what it repeats anyway.
-            clean_session=None if settings.protocol == "5" else True,
-            protocol=paho.MQTTv5 if settings.protocol == "5" else paho.MQTTv311,
+            clean_session=None if self._is_v5 else True,
+            protocol=paho.MQTTv5 if self._is_v5 else paho.MQTTv311,
             reconnect_on_failure=False,
         )
         client.suppress_exceptions = True
