@@ -7,14 +7,16 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from stonechat_collector.demo import engines
 from stonechat_collector.demo.load import User, openai_chat
-from stonechat_collector.demo.processes import Processes
+from stonechat_collector.demo.processes import Died, Processes
 
 WINDOW_SECONDS = 5
 RIVALS = 5
 """Busy processes that share the starved engine's core with it: it gets a sixth."""
 _RESTART_EVERY_SECONDS = 9.0
 _DOWN_SECONDS = 2.0
+START_SECONDS = 30.0
 _BUSY = "while True: pass"
 
 
@@ -66,7 +68,6 @@ class Device:
         self._restart_at: float | None = None
         self._user: User | None = None
         self._config = state / f"{character.name}.toml"
-        upstream = engine or f"http://127.0.0.1:{ports.engine}"
         self._config.write_text(
             f"""\
 [device]
@@ -74,7 +75,7 @@ id = "{character.name}"
 fleet = "demo"
 labels = {{ site = "demo" }}
 [engine]
-upstream = "{upstream}"
+upstream = "{engine or self._own_engine}"
 listen = "127.0.0.1:{ports.relay}"
 [window]
 length = "{WINDOW_SECONDS}s"
@@ -100,6 +101,10 @@ listen = "127.0.0.1:{ports.local}"
         return f"{self.character.name}.engine"
 
     @property
+    def _own_engine(self) -> str:
+        return f"http://127.0.0.1:{self._ports.engine}"
+
+    @property
     def relay_url(self) -> str:
         """Where the device's applications ask."""
         return f"http://127.0.0.1:{self._ports.relay}"
@@ -115,6 +120,9 @@ listen = "127.0.0.1:{ports.local}"
         self._processes.start(
             self.agent, ["-m", "stonechat_agent", "agent", "--config", str(self._config)], cores=calm
         )
+        # An application asks only once its engine is there: what fails from here on is the character's.
+        self._wait_until_answered(self._engine or self._own_engine, self.engine)
+        self._wait_until_answered(self.relay_url, self.agent)
         if self.character.erring:
             self._restart_at = time.monotonic() + _RESTART_EVERY_SECONDS
         self._user = User(
@@ -143,6 +151,16 @@ listen = "127.0.0.1:{ports.local}"
         """Send the user home."""
         if self._user is not None:
             self._user.stop()
+
+    def _wait_until_answered(self, url: str, process: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while engines.first_model(url) is None:
+            self._processes.check(process)
+            if time.monotonic() > deadline:
+                raise Died(
+                    f"{url} was not answered in {START_SECONDS:.0f} s:\n{self._processes.said(process)}"
+                )
+            time.sleep(0.1)
 
     def _start_engine(self) -> None:
         calm, busy = _cores()

@@ -1,0 +1,119 @@
+"""``./dev demo`` shows what it promises: a healthy device, a starved one, an erring one, and one that goes offline."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+DEMO = [sys.executable, "-m", "stonechat_collector.demo", "--port", "0"]
+
+
+def by_id(overview: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {device["id"]: device for device in overview["devices"]}
+
+
+def test_the_headless_demo_prints_a_fleet_with_three_characters() -> None:
+    run = subprocess.run(
+        [*DEMO, "--headless", "--seconds", "45", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    devices = by_id(json.loads(run.stdout))
+    assert set(devices) == {"lobby-kiosk", "floor-robot", "till-assistant"}
+    metrics = {name: device["metrics"] for name, device in devices.items()}
+    for name, of in metrics.items():
+        assert of["exchanges"] > 0, name
+        assert of["tokens_per_second"] > 0, name
+        assert of["ttft_p50_seconds"] > 0, name
+        assert 0 < of["cpu_utilization"] <= 1, name
+        assert of["output_tokens"] > 0, name
+    healthy, starved, erring = (metrics[n] for n in ("lobby-kiosk", "floor-robot", "till-assistant"))
+    assert starved["tokens_per_second"] <= 0.5 * healthy["tokens_per_second"]
+    assert erring["errors"] > 0
+    assert healthy["errors"] == starved["errors"] == 0
+    assert devices["till-assistant"]["status"] == "failing"
+    assert devices["floor-robot"]["status"] == "slow"
+
+
+@pytest.fixture
+def demo() -> Iterator[tuple[subprocess.Popen[str], str, dict[str, int]]]:
+    """A demo for people: its process, its page's address, and the agents' process ids."""
+    process = subprocess.Popen(
+        DEMO, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    try:
+        said = ""
+        for line in process.stdout:
+            said += line
+            if "Ctrl-C" in line:
+                break
+        page = re.search(r"http://127\.0\.0\.1:\d+/", said)
+        assert page is not None, said
+        agents = {name: int(pid) for name, pid in re.findall(r"^  (\S+) .*\n +agent pid (\d+)", said, re.M)}
+        yield process, page.group(), agents
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def status(page: str) -> dict[str, str]:
+    with urlopen(f"{page}api/v1/devices", timeout=5) as answer:
+        return {name: device["status"] for name, device in by_id(json.load(answer)).items()}
+
+
+def wait_for(page: str, device: str, wanted: bool, seconds: float) -> float:
+    """Seconds until a device is (not) offline."""
+    begun = time.monotonic()
+    while time.monotonic() - begun < seconds:
+        if (status(page).get(device, "offline") == "offline") is wanted:
+            return time.monotonic() - begun
+        time.sleep(0.5)
+    raise AssertionError(f"{device} is {status(page)} after {seconds} s")
+
+
+def children_of(pid: int) -> set[int]:
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[1]) == pid:
+                found.add(int(entry.name))
+    return found
+
+
+def test_a_killed_agent_is_offline_within_half_a_minute_and_ctrl_c_stops_everything(
+    demo: tuple[subprocess.Popen[str], str, dict[str, int]],
+) -> None:
+    process, page, agents = demo
+    wait_for(page, "lobby-kiosk", wanted=False, seconds=40)
+    os.kill(agents["lobby-kiosk"], signal.SIGKILL)
+    assert wait_for(page, "lobby-kiosk", wanted=True, seconds=30) <= 30
+    started = children_of(process.pid)
+    assert len(started) > 6
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    deadline = time.monotonic() + 5
+    while any(Path(f"/proc/{pid}").exists() for pid in started) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]
