@@ -46,8 +46,8 @@ class Room:
 
     def make(self, store: Store, incoming: int, bound: int) -> None:
         """Free pages until ``incoming`` bytes fit below ``bound``."""
-        while store.event_bytes() + incoming > bound // EVENTS_SHARE and self._shed_event(store):
-            pass
+        if store.event_bytes() + incoming > bound // EVENTS_SHARE:
+            self._shed_events(store, bound // EVENTS_SHARE - incoming)
         while store.used() + incoming > bound:
             let_go = store.rows(Stream.WINDOW, (State.LET_GO,), limit=_FREED_AT_ONCE)
             if let_go:
@@ -88,16 +88,19 @@ class Room:
 
     def _to_fold(self, store: Store, rung: Rung) -> Stretch:
         """The oldest held rows below the rung that belong together."""
-        rows = self._held(store, 0, _LAST, lambda row: row.step < rung.step)
-        return next(self._stretches(store, rung, rows, _FOLDED_AT_ONCE), [])
+        rows = self._held(store, rung, _LAST, lambda row: row.step < rung.step)
+        stretch: Stretch = next(self._stretches(store, rung, rows, _FOLDED_AT_ONCE), [])
+        if stretch:
+            store.climbed_to[rung] = stretch[0][0].id
+        return stretch
 
     def _to_pack(self, store: Store, rung: Rung, last: int) -> Stretch:
         """The oldest rows of a single record that belong together; one that stands alone is passed over for good."""
-        rows = self._held(store, store.packed_to, last, lambda row: row.n == 1)
+        rows = self._held(store, rung, last, lambda row: row.n == 1)
         for stretch in self._stretches(store, rung, rows, columns.MAX_RECORDS):
+            store.climbed_to[rung] = stretch[0][0].id
             if len(stretch) > 1:
                 return stretch
-            store.packed_to = stretch[0][0].id
         return []
 
     def _stretches(
@@ -132,8 +135,9 @@ class Room:
         )
 
     @staticmethod
-    def _held(store: Store, first: int, last: int, fits: Callable[[Row], bool]) -> Iterator[Row | None]:
-        """Held rows in the order of age, None in place of those that do not fit."""
+    def _held(store: Store, rung: Rung, last: int, fits: Callable[[Row], bool]) -> Iterator[Row | None]:
+        """Held rows that may climb a rung, in the order of age, None in place of those that do not fit."""
+        first = store.climbed_to.get(rung, 0)
         while rows := store.rows(Stream.WINDOW, (State.HELD,), first, last, limit=columns.MAX_RECORDS):
             for row in rows:
                 yield row if fits(row) else None
@@ -155,41 +159,36 @@ class Room:
                 return True
         return False
 
-    def _shed_event(self, store: Store) -> bool:
-        let_go = store.rows(Stream.EVENT, (State.LET_GO,), limit=_FREED_AT_ONCE)
-        if let_go:
+    def _shed_events(self, store: Store, share: int) -> None:
+        """Bring events below their share: those that a collector has go, then equal ones coalesce.
+
+        Where that does not suffice the oldest are given up, an eighth at once, so that not every event that follows
+        has all others looked through.
+        """
+        while store.event_bytes() > share:
+            let_go = store.rows(Stream.EVENT, (State.LET_GO,), limit=_FREED_AT_ONCE)
+            if not let_go:
+                break
             store.delete(Stream.EVENT, [row.id for row in let_go])
-            return True
-        changed = False
-        for name in store.repeated():
-            changed |= self.coalesce(store, name)
-        if changed:
-            return True
-        oldest = store.rows(Stream.EVENT, (State.HELD, *FROZEN), limit=1)
-        if oldest:
-            self._lose(store, Stream.EVENT, oldest[0], "space")
-        return bool(oldest)
+        if store.event_bytes() > share:
+            for name in store.repeated():
+                self.coalesce(store, name)
+        if store.event_bytes() > share:
+            for row in store.rows(Stream.EVENT, (State.HELD, *FROZEN)):
+                self._lose(store, Stream.EVENT, row, "space")
+                if store.event_bytes() <= share - share // 8:
+                    break
 
     def coalesce(self, store: Store, name: bytes) -> bool:
-        """Make one event of the held ones of that kind and key, for each run; False when nothing changed."""
+        """Make few of the held events of that kind and key, for each run; False when nothing changed."""
         by_run: dict[int, list[Row]] = {}
         for row in store.held_events(name):
             by_run.setdefault(row.id >> SEQ_BITS, []).append(row)
         changed = False
         for run, rows in by_run.items():
-            events = [(row, event) for row in rows if (event := self._event(store, row)) is not None]
-            if len(events) < 2:
-                continue
-            merged = events[0][1]
-            gone: list[int] = []
-            for row, event in events[1:]:
-                candidate = merge(merged, event)
-                if len(candidate.cover) > columns.MAX_RANGES:
-                    break
-                merged = candidate
-                gone.append(row.id)
-            if gone:
-                store.delete(Stream.EVENT, [events[0][0].id, *gone])
+            read = [(row, event) for row in rows if (event := self._event(store, row)) is not None]
+            for gone, merged in _coalesced(read):
+                store.delete(Stream.EVENT, gone)
                 store.insert(Stream.EVENT, event_row(run, merged, State.HELD), codec.encode([merged]))
                 changed = True
         return changed
@@ -201,3 +200,19 @@ class Room:
             self._lose(store, Stream.EVENT, row, "damaged")
             return None
         return events[0]
+
+
+def _coalesced(events: Sequence[tuple[Row, Event]]) -> Iterator[tuple[list[int], Event]]:
+    """Events of one kind and key as few: the rows that each takes the place of. One that stays alone is left out."""
+    gone: list[int] = []
+    merged: Event | None = None
+    for row, event in events:
+        candidate = event if merged is None else merge(merged, event)
+        if len(candidate.cover) > columns.MAX_RANGES:
+            if merged is not None and len(gone) > 1:
+                yield gone, merged
+            gone, candidate = [], event
+        gone.append(row.id)
+        merged = candidate
+    if merged is not None and len(gone) > 1:
+        yield gone, merged

@@ -52,7 +52,7 @@ APPLICATION_ID = 0x53746331
 FILE = "spool.db"
 SEQ_BITS = 40
 PAGE = 4096
-_FRAME = PAGE + 24
+_ROW = 64  # bytes that a row takes beside its payload, roughly
 
 _TABLE = """CREATE TABLE {name} (
     id INTEGER PRIMARY KEY, state INTEGER NOT NULL, high INTEGER NOT NULL, n INTEGER NOT NULL, step INTEGER NOT NULL,
@@ -203,8 +203,8 @@ class Store:
         """Bytes written to the disk: WAL frames, and pages that checkpoints moved."""
         self.fresh = False
         """Whether the tables were made just now."""
-        self.packed_to = 0
-        """Id below which no row of a single record is worth looking at again."""
+        self.climbed_to: dict[object, int] = {}
+        """For each rung of the ladder the id below which no held window can climb it."""
         self._event_bytes: int | None = None
         self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=0.1)
         try:
@@ -300,7 +300,7 @@ class Store:
     def event_bytes(self) -> int:
         """Bytes of all events' rows, roughly."""
         if self._event_bytes is None:
-            total = self._db.execute("SELECT sum(length(payload) + 64) FROM events").fetchone()[0]
+            total = self._db.execute(f"SELECT sum(length(payload) + {_ROW}) FROM events").fetchone()[0]
             self._event_bytes = total or 0
         return self._event_bytes
 
@@ -371,7 +371,7 @@ class Store:
             f"INSERT INTO {TABLES[stream]} ({_COLUMNS}, crc, payload) VALUES (?,?,?,?,?,?,?,?,?,?)",
             (*row, _crc(row, payload), payload),
         )
-        self._event_growth(stream, len(payload) + 64)
+        self._event_growth(stream, len(payload) + _ROW)
 
     def replace(self, stream: Stream, row: Row, payload: bytes) -> None:
         """Write a row in place of the one of its id."""
@@ -381,9 +381,11 @@ class Store:
     def delete(self, stream: Stream, ids: Iterable[int]) -> None:
         """Delete rows."""
         self.begin()
-        if stream is Stream.EVENT:
-            self._event_bytes = None
-        self._db.executemany(f"DELETE FROM {TABLES[stream]} WHERE id = ?", [(item,) for item in ids])
+        for key in ids:
+            if stream is Stream.EVENT:
+                found = self._db.execute("SELECT length(payload) FROM events WHERE id = ?", (key,)).fetchone()
+                self._event_growth(stream, -found[0] - _ROW if found else 0)
+            self._db.execute(f"DELETE FROM {TABLES[stream]} WHERE id = ?", (key,))
 
     def set_state(self, stream: Stream, ids: Iterable[int], state: State) -> None:
         """Set the state of rows."""
