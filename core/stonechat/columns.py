@@ -30,7 +30,8 @@ next key, count, ... The words of a kind that is not known are carried as they c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise, repeat
+from functools import lru_cache
+from itertools import accumulate, chain, pairwise, repeat
 from operator import add, lt, mul, sub
 from typing import Any, cast
 
@@ -320,9 +321,9 @@ def _decode_block(
         check = _FROM_WORDS.get(kind)
         if bool(ragged) == (kind in _ARITY) and check:
             raise Refused("blocks", "a kind in the form of another")
-        whole = check(bare, frame) if check else list(bare)
+        whole = check(bare, frame) if check else [(kind, *value) for value in bare]
         for i, value in zip(holders, whole, strict=True):
-            mine[i][metric] = (kind, *value)
+            mine[i][metric] = value
     for index, metrics in enumerate(mine):
         if metrics:
             values[index][series] = metrics
@@ -360,7 +361,7 @@ def _ragged(rest: list[Any], n: int) -> list[Value]:
 
 def _check_counter(columns: Sequence[Sequence[int]], frames: list[dict[str, Any]]) -> list[Value]:
     _within(columns[0])
-    return [(value,) for value in columns[0]]
+    return list(zip(repeat(Kind.COUNTER.value), columns[0], strict=False))
 
 
 def _check_gauge(columns: Sequence[Sequence[int]], frames: list[dict[str, Any]]) -> list[Value]:
@@ -381,15 +382,15 @@ def _check_gauge(columns: Sequence[Sequence[int]], frames: list[dict[str, Any]])
     if min(orders) < 0 or min(boots) < 0:
         raise Refused("gauge", "a reading before the first run")
     _within(boots)
-    return list(
-        zip(counts, sums, low, map(add, low, spread), map(add, low, last), orders, boots, strict=True)
-    )
+    kind = repeat(Kind.GAUGE.value)
+    highs, lasts = map(add, low, spread), map(add, low, last)
+    return list(zip(kind, counts, sums, low, highs, lasts, orders, boots, strict=False))
 
 
 def _check_histogram(columns: Sequence[Sequence[int]], frames: list[dict[str, Any]]) -> list[Value]:
     for column in columns:
         _within(column)
-    return list(zip(*columns, strict=True))
+    return list(zip(repeat(Kind.HISTOGRAM.value), *columns, strict=False))
 
 
 def _check_vector(values: Sequence[Sequence[int]], frames: list[dict[str, Any]]) -> list[Value]:
@@ -401,23 +402,26 @@ def _check_vector(values: Sequence[Sequence[int]], frames: list[dict[str, Any]])
         ):
             raise Refused("vector", f"not a sum of {VECTOR_MIN_COUNT} values or more")
         _within(map(abs, value))
-    return [tuple(value) for value in values]
+    return [(Kind.VECTOR.value, *value) for value in values]
 
 
 def _check_sketch(values: Sequence[Value], frames: list[dict[str, Any]]) -> list[Value]:
+    # Every word is a whole number of at least 0 and in range, which is quickest told of all of them at once.
+    everything = cast("list[int]", list(chain.from_iterable(values)))
+    if set(map(type, everything)) != {int}:
+        raise Refused("sketch", "not accuracy, zeros, sum and bins")
+    _within(everything)
     result: list[Value] = []
-    for words in values:
-        if len(words) < 3 or len(words) % 2 == 0 or set(map(type, words)) != {int}:
-            raise Refused("sketch", "not accuracy, zeros, sum and bins")
-        accuracy, zeros, total, *bins = cast("tuple[int, ...]", words)
-        keys, counts = list(accumulate(bins[::2])), bins[1::2]
-        if not 0 <= accuracy < 10_000 or zeros < 0 or total < 0 or len(keys) > MAX_BINS:
-            raise Refused("sketch", "a number is out of its range")
-        if keys and (min(counts) < 1 or keys[0] < 0 or min(bins[2::2], default=1) < 1 or keys[-1] > 1 << 20):
+    for words in cast("Sequence[tuple[int, ...]]", values):
+        size = len(words)
+        if size < 3 or size % 2 == 0 or words[0] >= 10_000 or size > 2 * MAX_BINS + 3:
+            raise Refused("sketch", "not accuracy, zeros, sum and bins, or beyond their range")
+        keys, counts = list(accumulate(words[3::2])), words[4::2]
+        if keys and (min(counts) < 1 or min(words[5::2], default=1) < 1 or keys[-1] > 1 << 20):
             raise Refused("sketch", "bins that are empty, unsorted or out of range")
-        _within((zeros, total, *counts))
-        flat = [item for pair in zip(keys, counts, strict=True) for item in pair]
-        result.append((accuracy or ACCURACY, zeros, total, *flat))
+        value = [Kind.SKETCH.value, words[0] or ACCURACY, *words[1:]]
+        value[4::2] = keys
+        result.append(tuple(value))
     return result
 
 
@@ -431,11 +435,16 @@ def _check_tally(values: Sequence[Value], frames: list[dict[str, Any]]) -> list[
         if counts and min(counts) < 1:  # type: ignore[operator]
             raise Refused("tally", "a count below one")
         _within(counts)
-    return list(values)
+    return [(Kind.TALLY.value, *words) for words in values]
 
 
 def _is_identifier(item: Any) -> bool:
-    return type(item) is str and identifier(item) is not None
+    return type(item) is str and _known_identifier(item)
+
+
+@lru_cache(maxsize=4096)
+def _known_identifier(text: str) -> bool:
+    return identifier(text) is not None
 
 
 def _within(numbers: Any) -> None:
