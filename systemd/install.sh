@@ -101,12 +101,12 @@ say "installing $package$extra"
     die "pip could not install $package$extra; see above"
 
 mkdir -p "$root/etc/stonechat"
-put tmpfiles.d/stonechat.conf /usr/lib/tmpfiles.d
 units=
 for role in $roles; do
     name=stonechat
     [ "$role" = agent ] || name=stonechat-$role
     put "sysusers.d/$name.conf" /usr/lib/sysusers.d
+    put "tmpfiles.d/$name.conf" /usr/lib/tmpfiles.d
     put "stonechat-$role.service" /etc/systemd/system
     units="$units stonechat-$role.service"
     config=$root/etc/stonechat/$role.toml
@@ -123,7 +123,7 @@ if [ -n "$root" ]; then
 fi
 
 systemd-sysusers /usr/lib/sysusers.d/stonechat*.conf || die "systemd-sysusers could not make the users"
-systemd-tmpfiles --create /usr/lib/tmpfiles.d/stonechat.conf || die "systemd-tmpfiles failed"
+systemd-tmpfiles --create /usr/lib/tmpfiles.d/stonechat*.conf || die "systemd-tmpfiles failed"
 for role in $roles; do
     "$prefix/bin/stonechat" check --kind "$role" "/etc/stonechat/$role.toml" >/dev/null ||
         die "the configuration is faulty; correct it and run this again"

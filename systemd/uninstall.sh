@@ -56,8 +56,9 @@ for unit in stonechat-agent.service stonechat-collector.service; do
     fi
     rm -f "$root/etc/systemd/system/$unit"
 done
-rm -f "$root/usr/lib/sysusers.d/stonechat.conf" "$root/usr/lib/sysusers.d/stonechat-collector.conf" \
-    "$root/usr/lib/tmpfiles.d/stonechat.conf"
+for name in stonechat stonechat-collector; do
+    rm -f "$root/usr/lib/sysusers.d/$name.conf" "$root/usr/lib/tmpfiles.d/$name.conf"
+done
 [ -n "$root" ] || [ ! -d /run/systemd/system ] || systemctl daemon-reload
 
 # Only what is a virtual environment with our command in it, whatever --prefix names.

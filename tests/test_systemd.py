@@ -42,6 +42,8 @@ def test_each_service_runs_as_its_own_user_without_rights(name: str) -> None:
     assert settings["Service.CapabilityBoundingSet"] == [""]
     assert settings["Service.NoNewPrivileges"] == ["yes"]
     assert settings["Service.ProtectSystem"] == ["strict"]
+    assert settings["Service.Type"] == ["notify"]
+    assert settings["Service.WatchdogSec"] == ["30"]
     assert settings["Service.Restart"] == ["on-failure"]
     assert settings["Service.RestartPreventExitStatus"] == ["2"]
     assert settings["Install.WantedBy"] == ["multi-user.target"]
@@ -49,10 +51,8 @@ def test_each_service_runs_as_its_own_user_without_rights(name: str) -> None:
     assert re.search(rf"^u {user} ", users, re.MULTILINE)
 
 
-def test_the_agent_is_watched_and_goes_before_the_engine() -> None:
+def test_the_agent_goes_before_the_engine_and_sees_it() -> None:
     settings = unit(SYSTEMD / "stonechat-agent.service")
-    assert settings["Service.Type"] == ["notify"]
-    assert settings["Service.WatchdogSec"] == ["30"]
     assert int(settings["Service.OOMScoreAdjust"][0]) > 0
     # These would hide the GPU's nodes and the engine's process from it.
     assert not {"Service.PrivateDevices", "Service.ProtectClock", "Service.ProtectProc"} & settings.keys()
@@ -84,10 +84,9 @@ def test_install_writes_units_for_its_prefix(installed: Path) -> None:
     for name in UNITS:
         written = (installed / "etc/systemd/system" / name).read_text()
         assert written == (SYSTEMD / name).read_text().replace("/opt/stonechat", "/srv/stonechat")
-    assert sorted(path.name for path in (installed / "usr/lib/sysusers.d").iterdir()) == [
-        "stonechat-collector.conf",
-        "stonechat.conf",
-    ]
+    for folder in ("sysusers.d", "tmpfiles.d"):
+        names = {path.name for path in (installed / "usr/lib" / folder).iterdir()}
+        assert names == {"stonechat.conf", "stonechat-collector.conf"}
     calls = (installed / "srv/stonechat/bin/calls").read_text().splitlines()
     assert len(calls) == 2
     assert all(call.startswith("-m pip install ") and call.endswith("[collector]") for call in calls)
