@@ -43,6 +43,7 @@ class EventStream:
             self._tail.clear()
             self._started = True
         if self._skip_lf and data:
+            data = data.removeprefix(b"\n")
             self._skip_lf = False
         if b"\r" in data:
             # The LF of a CRLF may be the next piece's first byte: the line ends here all the same.
