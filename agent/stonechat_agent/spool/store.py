@@ -182,6 +182,16 @@ class Foreign(Exception):
 TABLES = {Stream.WINDOW: "windows", Stream.EVENT: "events"}
 
 
+class _Connection(sqlite3.Connection):
+    """Says that a file is damaged also where its own words about it are: the driver cannot decode those."""
+
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        try:
+            return super().execute(*arguments)
+        except UnicodeDecodeError as error:
+            raise sqlite3.DatabaseError("malformed database, with a name that is no text") from error
+
+
 class Store:
     """The tables, and nothing of the rules. Every method may raise sqlite3.Error; the caller decides what follows.
 
@@ -206,7 +216,7 @@ class Store:
         self.climbed_to: dict[object, int] = {}
         """For each rung of the ladder the id below which no held window can climb it."""
         self._event_bytes: int | None = None
-        self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=0.1)
+        self._db = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=0.1, factory=_Connection)
         try:
             self._prepare()
         except BaseException:
