@@ -22,7 +22,7 @@ PAGE_ROWS = 100
 STRIP_CELLS = 4000
 """Cells of the strip: beyond so many devices one cell stands for several of a cohort."""
 
-ATTENTION_ROWS = 4
+ATTENTION_ROWS = 3
 """Devices named at the top for each status that needs somebody."""
 
 MAX_COHORTS = 24

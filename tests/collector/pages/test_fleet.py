@@ -66,7 +66,9 @@ def test_many_of_one_status_are_named_in_part_and_counted_in_full() -> None:
     (group,) = fleet.build(devices, Query()).attention
     assert len(group.devices) == fleet.ATTENTION_ROWS
     assert len(group.devices) + group.more == group.total == 50
-    assert [device["since"] for device in group.devices] == sorted(device["since"] for device in devices)[:4]
+    assert [device["since"] for device in group.devices] == sorted(device["since"] for device in devices)[
+        : fleet.ATTENTION_ROWS
+    ]
 
 
 def test_the_table_is_filtered_by_status_text_and_cohort() -> None:

@@ -233,7 +233,7 @@
             {
               ...axis,
               size: 64,
-              space: under ? 32 : 36,
+              space: under ? 18 : 36,
               incrs: chart.whole ? [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 1e4, 1e5, 1e6] : chart.unit === "By" ? BINARY : undefined,
               values: (plot, splits) => splits.map((value) => tick(value, chart.unit)),
             },
