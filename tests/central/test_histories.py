@@ -38,7 +38,7 @@ def lose_power_in_a_window(world: World, machine: Machine) -> None:
 
 def lose_power_in_a_tick(world: World, machine: Machine) -> None:
     if machine.spool is not None:
-        machine.cut(lambda: (machine.tick(), machine.event()))
+        machine.cut(machine.tick if world.rng.random() < 0.5 else machine.event)
         after_power(world, machine)
 
 

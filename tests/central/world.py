@@ -1,9 +1,9 @@
 """A device, a broker, a network and a collector that break in every way that we know of.
 
-The agent's spool and uplink and the collector's ingest, store and roll-up are the real ones. Simulated are the clocks,
-the broker and the network (messages are lost, repeated, late and out of order), and the disk (power cuts lose and reorder
-what was not synced). Each window carries a random weight of 40 bits in a counter, so that a loss and a double cannot
-cancel in a total.
+The agent's spool and uplink and the collector's ingest, store and roll-up are the real ones. Simulated are the
+clocks, the broker and the network (messages are lost, repeated, late and out of order), and the disk (power cuts lose
+and reorder what was not synced). Each window carries a random weight of 40 bits in a counter, so that a loss and a
+double cannot cancel in a total.
 """
 
 from __future__ import annotations

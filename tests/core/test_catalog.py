@@ -13,8 +13,8 @@ DOC = Path(__file__).parents[2] / "docs/metrics.md"
 
 _HEAD = f"""# Metrics
 
-Every metric that a window can hold, out of `core/stonechat/catalog.py` (catalogue version {VERSION}). The id stands on the
-wire and is never reused. Values are whole numbers of the wire's unit, so that folding is exact; pages, the API and
+Every metric that a window can hold, out of `core/stonechat/catalog.py` (catalogue version {VERSION}). The id stands on
+the wire and is never reused. Values are whole numbers of the wire's unit, so that folding is exact; pages, the API and
 Prometheus show the base unit. `us` is microseconds, `1e-4` ten-thousandths of the whole, `dCel` tenths of a degree,
 `KiBy` and `MiBy` binary kilobytes and megabytes.
 
