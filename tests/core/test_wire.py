@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import zlib
 from dataclasses import replace
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from tests.core import strategies
 
 from stonechat import columns, envelope, topics, wire
+from stonechat._dictionary import DICTIONARIES
 from stonechat.description import canonical, hash_of
 from stonechat.errors import Refused
 from stonechat.event import Event
@@ -213,3 +215,8 @@ def test_a_description_is_named_by_what_it_says() -> None:
     assert hash_of(one) == hash_of(other) != hash_of({})
     with pytest.raises(ValueError, match="at most"):
         hash_of({"labels": {"a": "x" * 9000}})
+
+
+def test_a_released_dictionary_never_changes() -> None:
+    released = {1: "865eeef0c34e2a2fc5d39d8ba76dfb6aa46400f5b17e012194250e085be43c99"}
+    assert {number: hashlib.sha256(content).hexdigest() for number, content in DICTIONARIES.items()} == released
