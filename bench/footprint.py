@@ -47,7 +47,7 @@ def main() -> None:
     state = Path(tempfile.mkdtemp(prefix="stonechat-footprint-"))
     broker, engine, relay, local, web, peer = ports(6)
     certificates(state)
-    write_settings(state, broker, engine, relay, local, web)
+    write_settings(state, broker=broker, engine=engine, relay=relay, local=local, web=web)
     with contextlib.ExitStack() as rest:
         rest.enter_context(running("mosquitto", "-c", str(state / "mosquitto.conf")))
         wait_for(broker)
@@ -171,7 +171,7 @@ def certificates(state: Path) -> None:
     state.chmod(0o755)
 
 
-def write_settings(state: Path, broker: int, engine: int, relay: int, local: int, web: int) -> None:
+def write_settings(state: Path, *, broker: int, engine: int, relay: int, local: int, web: int) -> None:
     """Configurations of broker, collector and agent."""
     (state / "mosquitto.conf").write_text(
         f"listener {broker} 127.0.0.1\nallow_anonymous true\ncertfile {state}/ca.pem\nkeyfile {state}/key.pem\n"
