@@ -30,7 +30,7 @@ DEFAULT_RANGE = "1h"
 STEPS: Sequence[int] = (5000, 10_000, 30_000, MINUTE, 10 * MINUTE, HOUR, DAY)
 """Steps in ms. Those from ten minutes on are roll-ups, below them are windows."""
 
-MAX_POINTS = 400
+MAX_POINTS = 750
 """Steps in a chart: the step is the finest that keeps under it."""
 
 TABLE_ROWS = 180
@@ -250,7 +250,9 @@ def shown(event: Mapping[str, Any]) -> dict[str, Any]:
     """An event for a list: time in ms, the severity's word, what happened in words, and its details."""
     attributes = event.get("attributes") or {}
     details = (
-        f"{key.replace('_', ' ')} {text_of(value)}" for key, value in attributes.items() if text_of(value)
+        text if name == "reason" else f"{name.replace('_', ' ')} {text}"
+        for name, value in attributes.items()
+        if (text := text_of(value))
     )
     key = text_of(event.get("key"))
     return {

@@ -43,7 +43,7 @@ class Renderer:
         environment.globals.update(
             asset=assets.path,
             version=__version__,
-            STATUSES=words.STATUSES,
+            MEANINGS={status.word: status.meaning for status in words.STATUSES},
         )
         self._environment = environment
 

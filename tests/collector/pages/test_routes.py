@@ -167,7 +167,7 @@ def named(html: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("size", "address"), [(3, "/"), (2000, "/"), (2000, "/devices/{id}"), (2000, "/devices/{id}?range=7d")]
+    ("size", "address"), [(3, "/"), (2000, "/"), (2000, "/devices/{id}"), (2000, "/devices/{id}?range=30d")]
 )
 def test_a_first_visit_weighs_at_most_150_kilobytes(serve: Serve, size: int, address: str) -> None:
     devices = a_fleet(size)
@@ -191,3 +191,12 @@ def test_compressed_and_plain_pages_are_the_same(serve: Serve) -> None:
     assert "content-encoding" not in plain.headers
     with client.stream("GET", "/", headers={"accept-encoding": "gzip"}) as answer:
         assert gzip.decompress(b"".join(answer.iter_raw())) == plain.content
+
+
+def test_older_events_are_a_link_away(serve: Serve) -> None:
+    client = serve([a_device("kiosk-1")])
+    assert "Older" not in client.get("/events").text
+    client.app.state.views.repeats = 50  # type: ignore[attr-defined]
+    html = client.get("/events?device=kiosk-1&severity=warning").text
+    assert html.count("<tr ") == 101
+    assert re.search(r"/events\?device=kiosk-1&amp;severity=warning&amp;cursor=\d+\.\d+", html)

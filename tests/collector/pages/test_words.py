@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from stonechat_collector import status
 from stonechat_collector.pages import words
 
 
@@ -86,6 +87,10 @@ def test_since_names_the_day_where_it_was_not_today() -> None:
 @pytest.mark.parametrize("ms", [-(10**18), 10**18])
 def test_an_impossible_instant_is_shown_at_the_edge_of_the_calendar(ms: int) -> None:
     assert words.exact(ms).endswith("UTC")
+
+
+def test_the_statuses_are_those_of_the_verdicts() -> None:
+    assert tuple(words.STATUS_RANK) == status.STATUSES
 
 
 def test_a_status_of_a_newer_store_is_unknown() -> None:
