@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, cast
 
 import msgpack
@@ -33,7 +33,7 @@ from stonechat.record import Record, to_plain
 from stonechat.topics import Topic
 from stonechat.wire import Ack, EventBatch, State, Stream, WindowBatch
 from stonechat_collector import figures, identity, schema
-from stonechat_collector.store import Store, insert_all
+from stonechat_collector.store import Store, insert_all, insert_tuples
 from stonechat_collector.taken import MAX_FRAGMENTS, Taken, cover_standing
 
 FUTURE_MS = 600_000
@@ -217,16 +217,7 @@ def _sealed(ack: Ack) -> bytes:
             if not ack.taken:
                 raise
             most = max(ack.taken, key=lambda key: len(ack.taken[key]))
-            ack = Ack(
-                ack.store,
-                {key: ranges for key, ranges in ack.taken.items() if key != most},
-                ack.refused,
-                ack.rejected,
-                ack.wanted,
-                ack.time,
-                ack.pace,
-                ack.echo,
-            )
+            ack = replace(ack, taken={key: ranges for key, ranges in ack.taken.items() if key != most})
 
 
 class _Pace:
@@ -268,8 +259,9 @@ class _Batch:
         self._devices: dict[str, dict[str, Any]] = {}
         self._receipts: dict[tuple[str, int], dict[int, Taken]] = {}
         self._newest: dict[str, Record] = {}
-        self._windows: list[dict[str, Any]] = []
-        self._pending: list[dict[str, Any]] = []
+        self._windows: list[tuple[Any, ...]] = []
+        self._pending: list[tuple[Any, ...]] = []
+        self._described_by: set[tuple[str, bytes]] = set()
         self._events: list[dict[str, Any]] = []
         self._raised: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._rejected: list[_Rejected] = []
@@ -361,19 +353,20 @@ class _Batch:
         receipts = self._receipts[name, Stream.WINDOW]
         stored = dropped = 0
         for record, blob in zip(batch.records, item.blobs, strict=True):
-            refusal = _unfit(record)
+            windows = record.windows
+            refusal = _unfit(record, windows)
             if refusal:
                 self._refuse(item.topic, Stream.WINDOW, record.cover, refusal)
                 continue
             if not self._new(item.topic, Stream.WINDOW, receipts, record.cover):
                 dropped += 1
                 continue
-            windows = record.windows
             row["windows"] += windows
             newest = self._newest.get(name)
             if newest is None or record.newest > newest.newest:
                 self._newest[name] = record
             start = cast("int", record.start)
+            self._described_by.add((name, record.description))
             if self._oldest is not None and start < self._oldest:
                 row["expired"] += windows
                 self._raise(
@@ -382,17 +375,19 @@ class _Batch:
                 self._count("expired", windows)
                 continue
             epoch, seq, _ = record.cover[0]
-            key = {"device": name, "start": start, "epoch": f"{epoch:016x}", "seq": seq}
-            self._pending.append({**key, "at": self._now})
-            key.update(
-                step=record.step,
-                windows=windows,
-                description=record.description,
-                flags=int(record.flags),
-                future=start > self._now + FUTURE_MS,
-                payload=blob,
+            key = (name, start, f"{epoch:016x}", seq)
+            self._pending.append((*key, self._now))
+            self._windows.append(
+                (
+                    *key,
+                    record.step,
+                    windows,
+                    record.description,
+                    int(record.flags),
+                    start > self._now + FUTURE_MS,
+                    blob,
+                )
             )
-            self._windows.append(key)
             stored += 1
         self._count("records", stored)
         self._count("repeated", dropped)
@@ -491,9 +486,10 @@ class _Batch:
             self._raise(about, Severity.CRITICAL, attributes)
             self._refuse(topic, stream, cover, "overlap")
             return False
-        if any(len(receipts[epoch].ranges) >= MAX_FRAGMENTS for epoch, _, _ in cover):
-            self._refuse(topic, stream, cover, "fragmented")
-            return False
+        for epoch, _, _ in cover:
+            if len(receipts[epoch].ranges) >= MAX_FRAGMENTS:
+                self._refuse(topic, stream, cover, "fragmented")
+                return False
         for epoch, low, high in cover:
             receipts[epoch].add(low, high)
         return True
@@ -536,16 +532,16 @@ class _Batch:
 
     def _want(self) -> None:
         """Ask for the descriptions that records name and the store lacks."""
-        missing = {row["description"] for row in self._windows} - self._known - self._described.keys()
+        missing = {name for _, name in self._described_by} - self._known - self._described.keys()
         if not missing:
             return
         column = schema.descriptions.c.hash
-        held = set(self._connection.scalars(select(column).where(column.in_(list(missing)[:_IN_LIMIT]))))
+        wanted = sorted(missing)[:_IN_LIMIT]
+        held = set(self._connection.scalars(select(column).where(column.in_(wanted))))
         self.stored_descriptions |= held
-        for row in self._windows:
-            if row["description"] in missing and row["description"] not in held:
-                device = self._devices[row["device"]]
-                self.replies[device["fleet"], row["device"]].wanted.add(row["description"])
+        for device, name in self._described_by:
+            if name in missing and name not in held:
+                self.replies[self._devices[device]["fleet"], device].wanted.add(name)
 
     def _raise(
         self, about: tuple[str, str, str], severity: Severity, attributes: dict[str, Any], count: int = 1
@@ -584,8 +580,8 @@ class _Batch:
         ]
         if changed:
             connection.execute(store.upsert(schema.receipts, ["ranges"]), changed)
-        insert_all(connection, schema.windows, self._windows)
-        insert_all(connection, schema.pending, self._pending)
+        insert_tuples(connection, schema.windows, _WINDOW_COLUMNS, self._windows)
+        insert_tuples(connection, schema.pending, _PENDING_COLUMNS, self._pending)
         insert_all(connection, schema.events, self._events)
         if self._described:
             rows = [{"hash": name, "body": body} for name, body in self._described.items()]
@@ -701,13 +697,13 @@ def plain(item: Any) -> Any:
     return item
 
 
-def _unfit(record: Record) -> str | None:
+def _unfit(record: Record, windows: int) -> str | None:
     """Why a record can never be stored, though it could be read."""
     if record.start is None or not -_TIME_LIMIT < record.start < _TIME_LIMIT:
         return "start"
     if max(record.last_order, record.last_boottime, record.first.order) >= 1 << 63:
         return "number"
-    return "cover" if record.windows > _COUNT_LIMIT else None
+    return "cover" if windows > _COUNT_LIMIT else None
 
 
 def _header_epochs(body: WindowBatch | EventBatch | State) -> set[int]:
@@ -725,6 +721,9 @@ def _epochs(body: WindowBatch | EventBatch | State) -> set[int]:
         epochs.update(epoch for event in body.events for epoch, _, _ in event.cover)
     return epochs
 
+
+_WINDOW_COLUMNS = tuple(schema.windows.c.keys())
+_PENDING_COLUMNS = ("device", "start", "epoch", "seq", "at")
 
 _OWN_COLUMNS = (
     "last_seen",

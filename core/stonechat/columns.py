@@ -402,7 +402,8 @@ def _check_vector(values: Sequence[Sequence[int]], frames: list[dict[str, Any]])
         ):
             raise Refused("vector", f"not a sum of {VECTOR_MIN_COUNT} values or more")
         _within(map(abs, value))
-    return [(Kind.VECTOR.value, *value) for value in values]
+    kind = Kind.VECTOR.value
+    return [(kind, *value) for value in values]
 
 
 def _check_sketch(values: Sequence[Value], frames: list[dict[str, Any]]) -> list[Value]:
@@ -412,6 +413,7 @@ def _check_sketch(values: Sequence[Value], frames: list[dict[str, Any]]) -> list
         raise Refused("sketch", "not accuracy, zeros, sum and bins")
     _within(everything)
     result: list[Value] = []
+    kind = Kind.SKETCH.value
     for words in cast("Sequence[tuple[int, ...]]", values):
         size = len(words)
         if size < 3 or size % 2 == 0 or words[0] >= 10_000 or size > 2 * MAX_BINS + 3:
@@ -419,7 +421,7 @@ def _check_sketch(values: Sequence[Value], frames: list[dict[str, Any]]) -> list
         keys, counts = list(accumulate(words[3::2])), words[4::2]
         if keys and (min(counts) < 1 or min(words[5::2], default=1) < 1 or keys[-1] > 1 << 20):
             raise Refused("sketch", "bins that are empty, unsorted or out of range")
-        value = [Kind.SKETCH.value, words[0] or ACCURACY, *words[1:]]
+        value = [kind, words[0] or ACCURACY, *words[1:]]
         value[4::2] = keys
         result.append(tuple(value))
     return result
@@ -435,7 +437,8 @@ def _check_tally(values: Sequence[Value], frames: list[dict[str, Any]]) -> list[
         if counts and min(counts) < 1:  # type: ignore[operator]
             raise Refused("tally", "a count below one")
         _within(counts)
-    return [(Kind.TALLY.value, *words) for words in values]
+    kind = Kind.TALLY.value
+    return [(kind, *words) for words in values]
 
 
 def _is_identifier(item: Any) -> bool:
