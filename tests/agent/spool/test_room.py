@@ -39,7 +39,7 @@ def test_when_the_bound_nears_windows_fold_and_totals_stay(device: Device) -> No
 
 def test_the_bound_holds_when_even_folding_does_not_suffice_and_the_loss_is_told(device: Device) -> None:
     spool = device.open(max_size=SMALL)
-    seqs = device.windows(spool, 1000, bulk=60)
+    seqs = device.windows(spool, 500, bulk=60, length=10 * MINUTE)  # too long to fold on the first rung
     assert used(spool) <= SMALL
     records = everything(spool)
     kept = sum(record.windows for record in records)
