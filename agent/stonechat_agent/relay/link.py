@@ -56,7 +56,6 @@ class Link:
         "_engine_eof",
         "_refusal",
         "_relay",
-        "_reset_client_when_written",
         "_state",
         "_task",
         "_timer",
@@ -78,7 +77,6 @@ class Link:
         self._client_eof = False
         self._engine_eof = False
         self._refusal = ("engine_refused", 502, "")
-        self._reset_client_when_written = False
         self._bytes_seen = 0
         self.bytes_passed = 0
         self.capture = relay.new_capture()
@@ -192,7 +190,8 @@ class Link:
             self._arm(HALF_CLOSED_SECONDS, self._close_if_quiet)
 
     def engine_lost(self, sock: socket.socket) -> None:
-        """The engine's socket is gone, though the client's is not."""
+        """The engine's socket is broken: so is the client's then. What a slow client has not taken by now is lost, as
+        it would be from a broken connection of its own."""
         if self._state != _OPEN:
             return
         # A write that failed hides what the engine said before it closed, such as why it refused a body.
@@ -202,12 +201,7 @@ class Link:
         self._state = _CLOSING
         self._engine = None
         self._relay.feeder.put(self, self.capture.engine_closed, self._relay.clock_ns())
-        if self._client.get_write_buffer_size():
-            self._reset_client_when_written = True
-            self._client.set_write_buffer_limits(high=0)
-            self._arm(HALF_CLOSED_SECONDS, self.abort)
-        else:
-            _reset(self._client)
+        _reset(self._client)
 
     # Back-pressure
 
@@ -219,9 +213,6 @@ class Link:
 
     def resume(self, side: asyncio.Transport) -> None:
         """A side's write buffer has room again."""
-        if side is self._client and self._reset_client_when_written:
-            _reset(side)
-            return
         other = self._engine if side is self._client else self._client
         if other is not None:
             other.resume_reading()

@@ -254,13 +254,13 @@ def test_a_capture_that_falls_behind_gives_what_it_knows() -> None:
     counts = Counts()
     connection = Connection("e", bounds=Bounds(), budget=Budget(), counts=counts)
     connection.client_bytes(REQUEST, 1)
-    connection.engine_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", 2)
+    connection.engine_bytes(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n1", 2)
     (exchange,) = connection.fall_behind(3)
     assert exchange.notes == {"parser_failed"}
     assert exchange.last_byte_ns is None
     assert counts.dropped == {"behind": 1}
     assert not connection.reading
-    assert connection.engine_bytes(b"12345", 4) == ()
+    assert connection.engine_bytes(b"2345", 4) == ()
 
 
 def test_a_failing_dialect_costs_one_body_not_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -224,21 +225,18 @@ def test_a_reset_by_the_engine_reaches_the_client_after_what_came_before() -> No
         assert exchange.output_tokens is not None
 
 
-def test_a_slow_client_gets_all_that_came_before_the_engines_reset() -> None:
-    # Less than the kernel holds for a socket and the relay for a slow side, so that all of it has left the engine.
-    much = b"x" * (2 << 20)
-    with relayed() as (relay, client, upstream):
+def test_a_slow_client_sees_the_engines_reset_and_no_byte_out_of_order() -> None:
+    much = bytes(range(256)) * 8192
+    with relayed() as (_, client, upstream):
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        upstream.sendall(much)
-        wait_for(lambda: relay.relay.stats.bytes_to_client > 0)
-        time.sleep(0.1)
-        passed = relay.relay.stats.bytes_to_client
+        upstream.settimeout(0.3)
+        with contextlib.suppress(TimeoutError):  # what does not fit the buffers of all four sockets
+            upstream.sendall(much)
         reset(upstream)
         got = b""
         with pytest.raises(ConnectionResetError):
             while piece := client.recv(65536):
                 got += piece
-        assert len(got) <= passed
         assert got == much[: len(got)]
 
 
