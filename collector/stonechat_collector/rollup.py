@@ -62,6 +62,11 @@ class Lag(NamedTuple):
     age: int
 
 
+class _Device(NamedTuple):
+    fleet: str
+    now: Mapping[str, Any] | None
+
+
 class _Lost(Exception):
     """Another roll-up was there first."""
 
@@ -83,29 +88,61 @@ def advance(store: Store, now: int, *, batch: int = BATCH) -> int:
         fleets = {name: device.fleet for name, device in devices.items()}
         increments = group(rows, fleets)
         held = load(connection, sorted(increments))
-        recent = {name: _recent_keys(name, device.now) for name, device in devices.items()}
-        touched = {name: keys for name, keys in recent.items() if not increments.keys().isdisjoint(keys)}
-        beside = load(connection, sorted({key for keys in touched.values() for key in keys} - held.keys()))
+        recent_keys = {name: _recent_keys(name, device.now) for name, device in devices.items()}
+        beside = load(
+            connection, sorted({key for keys in recent_keys.values() for key in keys} - held.keys())
+        )
     merged = {key: _merged(held.get(key), bucket) for key, bucket in increments.items()}
     known = {key: row.bucket for key, row in beside.items()} | merged
-    recents = [
-        {
-            "key": name,
-            "recent": _recent(keys, known),
-            "recent_until": keys[0].start + RECENT_STEP,
-            "changed": now,
-        }
-        for name, keys in touched.items()
-    ]
+    recents = {name: _recent(keys, known) for name, keys in recent_keys.items() if keys}
     try:
         with store.writing() as connection:
             _forget(connection, [row.id for row in rows])
             _write(connection, merged, held, fleets)
+            for name, keys in _moved(connection, devices, recent_keys, known):
+                current = {key: row.bucket for key, row in load(connection, sorted(keys)).items()}
+                recents[name], recent_keys[name] = _recent(keys, current), keys
             if recents:
-                connection.execute(_SET_RECENT, recents)
+                connection.execute(
+                    _SET_RECENT,
+                    [
+                        {
+                            "key": name,
+                            "recent": recent,
+                            "recent_until": recent_keys[name][0].start + RECENT_STEP,
+                            "changed": now,
+                        }
+                        for name, recent in recents.items()
+                    ],
+                )
     except (_Lost, IntegrityError):
         return 0
     return len(rows)
+
+
+def _moved(
+    connection: Connection,
+    devices: Mapping[str, _Device],
+    keys: Mapping[str, tuple[Key, ...]],
+    known: Mapping[Key, Bucket],
+) -> list[tuple[str, tuple[Key, ...]]]:
+    """The devices whose recent span is no longer what was read, and which buckets it is of now.
+
+    A newer record came meanwhile, or another roll-up changed a bucket of it.
+    """
+    current = {
+        name: _recent_keys(name, device.now) for name, device in _devices(connection, sorted(devices)).items()
+    }
+    records = _versions(connection, sorted({key for wanted in current.values() for key in wanted}))
+    return [
+        (name, wanted)
+        for name, wanted in current.items()
+        if wanted
+        and (
+            wanted != keys[name]
+            or any(records.get(key, 0) != (known[key].records if key in known else 0) for key in wanted)
+        )
+    ]
 
 
 def lag_of(connection: Connection, now: int) -> Lag:
@@ -153,9 +190,14 @@ def load(connection: Connection, keys: Sequence[Key]) -> dict[Key, Row]:
     return found
 
 
-class _Device(NamedTuple):
-    fleet: str
-    now: Mapping[str, Any] | None
+def _versions(connection: Connection, keys: Sequence[Key]) -> dict[Key, int]:
+    table = schema.rollups
+    columns = (table.c.scope, table.c.name, table.c.step, table.c.start)
+    found: dict[Key, int] = {}
+    for at in range(0, len(keys), _IN_LIMIT):
+        query = select(*columns, table.c.records).where(tuple_(*columns).in_(keys[at : at + _IN_LIMIT]))
+        found.update((Key(*row[:4]), row[4]) for row in connection.execute(query))
+    return found
 
 
 def _devices(connection: Connection, names: Sequence[str]) -> dict[str, _Device]:
