@@ -192,10 +192,11 @@ class Link:
     def engine_lost(self, sock: socket.socket) -> None:
         """The engine's socket is broken: so is the client's then. What a slow client has not taken by now is lost, as
         it would be from a broken connection of its own."""
-        if self._state != _OPEN:
-            return
-        # A write that failed hides what the engine said before it closed, such as why it refused a body.
-        last = b"" if self._engine_eof else _drain(sock)
+        if self._state == _OPEN:
+            # A write that failed hides what the engine said before it closed, such as why it refused a body.
+            self._engine_broke(b"" if self._engine_eof else _drain(sock))
+
+    def _engine_broke(self, last: bytes) -> None:
         if last:
             self.engine_bytes(last)
         self._state = _CLOSING
@@ -224,7 +225,13 @@ class Link:
             try:
                 with contextlib.ExitStack() as opened:
                     sock = opened.enter_context(socket.socket(family, socket.SOCK_STREAM))
-                    await self._connect(sock, family, address)
+                    try:
+                        await self._connect(sock, family, address)
+                    except (
+                        ConnectionResetError
+                    ):  # it was made, and the engine broke it before this was heard of
+                        self._engine_broke(_drain(sock))
+                        return
                     side = EngineSide(self, relay.buffer, sock)
                     await relay.loop.create_connection(lambda side=side: side, sock=sock)  # type: ignore[misc]
                     opened.pop_all()  # it is the transport's now

@@ -240,6 +240,16 @@ def test_a_slow_client_sees_the_engines_reset_and_no_byte_out_of_order() -> None
         assert got == much[: len(got)]
 
 
+def test_an_engine_that_accepts_and_resets_at_once_resets_the_client() -> None:
+    """Also where that happens before the relay hears that it is connected."""
+    with RawEngine() as engine, RunningRelay(engine.url) as relay:
+        for _ in range(50):
+            with relay.connect() as client:
+                reset(engine.accept())
+                with pytest.raises(ConnectionResetError):
+                    client.recv(1)
+
+
 def test_an_early_refusal_by_the_engine_is_not_lost_in_its_reset() -> None:
     """An engine may answer and close while a large body is still being sent: the answer must get through."""
     refusal = b"HTTP/1.1 413 Payload Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
