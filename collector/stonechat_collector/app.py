@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -62,7 +63,7 @@ def listen(address: Address, key: str) -> socket.socket:
             errno.EACCES: f"set {key} to a port of 1024 or more",
             errno.EADDRNOTAVAIL: f"set {key} to an address of this machine",
         }.get(error.errno or 0, f"set {key}")
-        reason = error.strerror or str(error)
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise CannotListen(f"{key} = {address}: cannot listen: {reason}\n  hint: {hint}") from error
 
 

@@ -121,9 +121,7 @@ class Supervisor:
             return
         limit = HANG_SECONDS if child.ready else START_SECONDS
         if now - child.heard > limit:
-            log.error(
-                "process hangs", extra={"process": child.role.name, "seconds": round(now - child.heard)}
-            )
+            log.error("process hangs", extra={"role": child.role.name, "seconds": round(now - child.heard)})
             child.process.kill()
         code = child.process.poll()
         if code is None:
@@ -135,7 +133,7 @@ class Supervisor:
         if child.once_ready:
             log.error(
                 "process ended",
-                extra={"process": child.role.name, "code": code, "again_in_seconds": child.pause},
+                extra={"role": child.role.name, "code": code, "again_in_seconds": child.pause},
             )
         child.pause = min(MAX_PAUSE_SECONDS, child.pause * 2)
 
