@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from tests.collector.pages.serving import browser_path, browsing, serving
 from tests.collector.pages.synthetic import Synthetic, farewell, fill
 
@@ -260,7 +261,7 @@ def test_no_page_scrolls_sideways(visit: Open, width: int) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1440])
 def test_axe_finds_nothing(visit: Open, scheme: str, width: int) -> None:
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    axe = Axe()
     for path in ("/", f"/devices/{SLOW}", "/events", "/?q=zebra"):
         page = visit(path, width=width, color_scheme=scheme)
         page.wait_for_timeout(300)
