@@ -103,7 +103,9 @@ def exchange(rng: random.Random) -> Exchange:
 
     tokens, prompt = around(90), around(140)
     prefill, decode = around(0.45e9), around(0.05e9) * tokens
-    one = Exchange("engine", Operation.CHAT, "openai.chat", "phi-4-mini:3.8b-q5_1", "phi-4-mini:3.8b-q5_1", True)
+    one = Exchange(
+        "engine", Operation.CHAT, "openai.chat", "phi-4-mini:3.8b-q5_1", "phi-4-mini:3.8b-q5_1", True
+    )
     one.first_byte_ns = prefill + around(3e6)
     one.first_token_ns = one.first_byte_ns + around(1e6)
     one.last_byte_ns = one.first_token_ns + decode

@@ -219,4 +219,6 @@ def test_a_description_is_named_by_what_it_says() -> None:
 
 def test_a_released_dictionary_never_changes() -> None:
     released = {1: "865eeef0c34e2a2fc5d39d8ba76dfb6aa46400f5b17e012194250e085be43c99"}
-    assert {number: hashlib.sha256(content).hexdigest() for number, content in DICTIONARIES.items()} == released
+    assert {
+        number: hashlib.sha256(content).hexdigest() for number, content in DICTIONARIES.items()
+    } == released
