@@ -84,25 +84,26 @@ def sample(minutes: int) -> list[tuple[Instant, list[Sample]]]:
 
 def window(seq: int, at: Instant, samples: Sequence[Sample], exchanges: int) -> Record:
     """The window of a minute, as the agent would offer it."""
-    rng = random.Random(seq)
+    rng = random.Random(f"exchanges of window {seq}")  # others than those that the dictionary was made of
+    pace = rng.uniform(0.4, 2.5)
     builder = WindowBuilder(at, order=7, description=DESCRIPTION, slots=Slots(), length_ms=60_000)
     for one in samples:
         builder.add_sample(one.readings)
     for _ in range(exchanges):
-        builder.add_exchange(exchange(rng))
+        builder.add_exchange(exchange(rng, pace))
     last = samples[-1]
     end = Instant(last.monotonic_ns // MS, last.boottime_ns // MS, at.wall + 60_000, at.synced)
     return replace(builder.build(end), cover=((EPOCH, seq, seq),), start=at.wall)
 
 
-def exchange(rng: random.Random) -> Exchange:
-    """One exchange of a small model on a small board."""
+def exchange(rng: random.Random, pace: float) -> Exchange:
+    """One exchange of a small model on a small board; ``pace`` is the board's."""
 
     def around(middle: float) -> int:
         return int(middle * rng.lognormvariate(0, 0.35))
 
     tokens, prompt = around(90), around(140)
-    prefill, decode = around(0.45e9), around(0.05e9) * tokens
+    prefill, decode = around(0.45e9 * pace), around(0.05e9 * pace) * tokens
     one = Exchange(
         "engine", Operation.CHAT, "openai.chat", "phi-4-mini:3.8b-q5_1", "phi-4-mini:3.8b-q5_1", True
     )

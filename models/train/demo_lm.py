@@ -556,7 +556,7 @@ class Session:
         self.cache = self.empty
 
     def feed(self, ids: np.ndarray) -> np.ndarray:
-        feeds = {"input_ids": ids[None].astype(np.int64)}
+        feeds: dict[str, np.ndarray] = {"input_ids": ids[None].astype(np.int64)}
         feeds.update(zip(["past_" + name for name in self.names], self.cache, strict=True))
         logits, *self.cache = self.session.run(None, feeds)
         return logits[0]

@@ -181,7 +181,7 @@ def test_a_fleet_of_two_thousand_is_made_quickly(serve: Serve) -> None:
     started = time.perf_counter()
     answer = client.get("/")
     # Some 60 ms on one core; the bound is wide because the tests share the machine.
-    assert time.perf_counter() - started < 1.0
+    assert time.perf_counter() - started < 5.0
     assert len(Outline(answer.text).all("tr")) == 101
 
 
