@@ -8,6 +8,7 @@ that cannot work at all exits with 1 and says why in one line.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -31,6 +32,22 @@ BEAT_SECONDS = 5.0
 IDLE_SECONDS = 0.5
 
 _lock = threading.Lock()
+
+
+def collect_by_hand() -> Callable[[], None]:
+    """Turn the cyclic garbage collector off, and return what collects.
+
+    It starts with every few hundred new tuples and walks all of them: half of the roll-up's time and a tenth of
+    ingest's went there, for rows that hold no cycles. What the libraries leave behind is little, and can wait.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+    def collect() -> None:
+        gc.collect()
+
+    return collect
 
 
 def say(word: bytes) -> None:
@@ -110,7 +127,13 @@ def ingest(arguments: dict[str, Any]) -> None:
         batch=arguments["batch"],
         wait_ms=arguments["wait_ms"],
     )
-    link.run(stop, lambda: say(BEAT), lambda: say(READY))
+    collect = collect_by_hand()
+
+    def beat() -> None:
+        collect()
+        say(BEAT)
+
+    link.run(stop, beat, lambda: say(READY))
     store.close()
 
 
@@ -129,11 +152,13 @@ def rollup(arguments: dict[str, Any]) -> None:
         rollups_ms=arguments["rollups_ms"],
         events_ms=arguments["events_ms"],
     )
+    collect = collect_by_hand()
     say(READY)
     next_beat = 0.0
     while not stop():
         if time.monotonic() >= next_beat:
             next_beat = time.monotonic() + BEAT_SECONDS
+            collect()
             say(BEAT)
         if not rolling.turn(time.monotonic()):
             stop.wait(IDLE_SECONDS)

@@ -49,10 +49,11 @@ class Key(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A bucket as it stands in the store, and how many devices it counts."""
+    """A bucket out of the store. ``version`` is the number of its records then, whatever is merged into it since."""
 
     bucket: Bucket
     devices: int
+    version: int
 
 
 class Lag(NamedTuple):
@@ -186,7 +187,7 @@ def load(connection: Connection, keys: Sequence[Key]) -> dict[Key, Row]:
         )
         for row in connection.execute(select(table).where(wanted)):
             key = Key(row.scope, row.name, row.step, row.start)
-            found[key] = Row(Bucket.unpack(row.payload), row.devices)
+            found[key] = Row(Bucket.unpack(row.payload), row.devices, row.records)
     return found
 
 
@@ -228,11 +229,10 @@ def _recent(keys: Sequence[Key], known: Mapping[Key, Bucket]) -> dict[str, Any]:
 
 
 def _merged(held: Row | None, increment: Bucket) -> Bucket:
-    bucket = Bucket()
-    if held is not None:
-        bucket.merge(held.bucket)
-    bucket.merge(increment)
-    return bucket.folded()
+    if held is None:
+        return increment
+    held.bucket.merge(increment)
+    return held.bucket.folded()
 
 
 def _forget(connection: Connection, ids: Sequence[int]) -> None:
@@ -268,7 +268,7 @@ def _write(
             new.append({**key._asdict(), **row})
         else:
             place = {f"key_{name}": part for name, part in key._asdict().items()}
-            old.append({**row, **place, "version": before.bucket.records})
+            old.append({**row, **place, "version": before.version})
     insert_all(connection, schema.rollups, new)
     if old and connection.execute(_REPLACE, old).rowcount != len(old):
         raise _Lost
