@@ -54,6 +54,9 @@ MAX_COMPONENTS = 64
 """Components of a vector sum."""
 _MAX_WORDS = 2 * MAX_BINS + 8
 _META = 18
+# Plain numbers: to ask an enumeration's member for its value takes as long as to check one.
+_COUNTER, _GAUGE, _SKETCH = Kind.COUNTER.value, Kind.GAUGE.value, Kind.SKETCH.value
+_HISTOGRAM, _TALLY, _VECTOR = Kind.HISTOGRAM.value, Kind.TALLY.value, Kind.VECTOR.value
 _LIMIT = 1 << 63
 
 Column = Any  # an int, or a list of ints as the module's docstring says
@@ -361,10 +364,12 @@ def _ragged(rest: list[Any], n: int) -> list[Value]:
 
 def _check_counter(columns: Sequence[Sequence[int]], frames: list[dict[str, Any]]) -> list[Value]:
     _within(columns[0])
-    return list(zip(repeat(Kind.COUNTER.value), columns[0], strict=False))
+    return list(zip(repeat(_COUNTER), columns[0], strict=False))
 
 
 def _check_gauge(columns: Sequence[Sequence[int]], frames: list[dict[str, Any]]) -> list[Value]:
+    if len(frames) == 1:
+        return [_check_one_gauge([column[0] for column in columns], frames[0])]
     low, spread, last, rest, beside, runs, back = columns
     counts = list(map(add, beside, [frame["samples"] for frame in frames]))
     if min(counts) < 1 or min(spread) < 0 or min(last) < 0 or min(runs) < 0 or any(map(lt, spread, last)):
@@ -382,15 +387,35 @@ def _check_gauge(columns: Sequence[Sequence[int]], frames: list[dict[str, Any]])
     if min(orders) < 0 or min(boots) < 0:
         raise Refused("gauge", "a reading before the first run")
     _within(boots)
-    kind = repeat(Kind.GAUGE.value)
+    kind = repeat(_GAUGE)
     highs, lasts = map(add, low, spread), map(add, low, last)
     return list(zip(kind, counts, sums, low, highs, lasts, orders, boots, strict=False))
+
+
+def _check_one_gauge(words: list[int], frame: dict[str, Any]) -> Value:
+    """`_check_gauge` for the one record of a live message: a fifth of the time that columns of one take."""
+    low, spread, last, rest, beside, runs, back = words
+    count = beside + frame["samples"]
+    if count < 1 or runs < 0 or not 0 <= last <= spread:
+        raise Refused("gauge", "a reading out of its own bounds")
+    total = rest + count * low
+    if not (-_LIMIT < total < _LIMIT and -_LIMIT < low < _LIMIT and spread < _LIMIT):
+        raise Refused("value", "a number is out of its range")
+    if not 0 <= rest <= count * spread:
+        raise Refused("gauge", "a sum that its readings cannot have")
+    order = frame["last_order"] - runs
+    boottime = back if runs else frame["last_boottime"] - back
+    if order < 0 or boottime < 0:
+        raise Refused("gauge", "a reading before the first run")
+    if boottime >= _LIMIT:
+        raise Refused("value", "a number is out of its range")
+    return _GAUGE, count, total, low, low + spread, low + last, order, boottime
 
 
 def _check_histogram(columns: Sequence[Sequence[int]], frames: list[dict[str, Any]]) -> list[Value]:
     for column in columns:
         _within(column)
-    return list(zip(repeat(Kind.HISTOGRAM.value), *columns, strict=False))
+    return list(zip(repeat(_HISTOGRAM), *columns, strict=False))
 
 
 def _check_vector(values: Sequence[Sequence[int]], frames: list[dict[str, Any]]) -> list[Value]:
@@ -402,7 +427,7 @@ def _check_vector(values: Sequence[Sequence[int]], frames: list[dict[str, Any]])
         ):
             raise Refused("vector", f"not a sum of {VECTOR_MIN_COUNT} values or more")
         _within(map(abs, value))
-    kind = Kind.VECTOR.value
+    kind = _VECTOR
     return [(kind, *value) for value in values]
 
 
@@ -413,7 +438,7 @@ def _check_sketch(values: Sequence[Value], frames: list[dict[str, Any]]) -> list
         raise Refused("sketch", "not accuracy, zeros, sum and bins")
     _within(everything)
     result: list[Value] = []
-    kind = Kind.SKETCH.value
+    kind = _SKETCH
     for words in cast("Sequence[tuple[int, ...]]", values):
         size = len(words)
         if size < 3 or size % 2 == 0 or words[0] >= 10_000 or size > 2 * MAX_BINS + 3:
@@ -437,7 +462,7 @@ def _check_tally(values: Sequence[Value], frames: list[dict[str, Any]]) -> list[
         if counts and min(counts) < 1:  # type: ignore[operator]
             raise Refused("tally", "a count below one")
         _within(counts)
-    kind = Kind.TALLY.value
+    kind = _TALLY
     return [(kind, *words) for words in values]
 
 
