@@ -44,6 +44,8 @@ GRACE_MS = 5_000
 """How long a message is under way before an acknowledgement of a later one means that it was lost."""
 PROBE_MS = 30_000
 MAX_PROBE_MS = 900_000
+DESCRIBE_AGAIN_MS = 60_000
+"""Time between two answers to a collector that wants a description again and again."""
 MAX_ROUND_TRIP_MS = 60_000
 """An answer that took longer says too little of the time."""
 
@@ -119,6 +121,7 @@ class Uplink:
         self._probe_at = 0
         self._probe_wait = PROBE_MS
         self._birth_again = 0
+        self._described: dict[bytes, int] = {}
         self._setbacks = spool.setbacks
 
     # Inputs
@@ -457,13 +460,18 @@ class Uplink:
             self._singles[message.stream] -= gone
             if not message.ids:
                 self._messages.remove(message)
+        overdue = [m for m in self._messages if m.sent is not None and m.sent < now.monotonic - GRACE_MS]
         if arrived:
             self._probe_wait = PROBE_MS
             self._probe_at = now.monotonic + self._jittered(PROBE_MS)
-            for message in self._messages:
+            for message in overdue:
                 # A later message arrived and this one did not.
-                if message.sent is not None and message.sent < min(arrived, now.monotonic - GRACE_MS):
+                if message.sent is not None and message.sent < arrived:
                     message.sent, message.due = None, now.monotonic + self._jittered(1000)
+        elif overdue:
+            # A collector is there again: it answered the birth that the broker kept for it.
+            self._probe_wait = PROBE_MS
+            self._probe_at = min(self._probe_at, now.monotonic + self._jittered(GRACE_MS))
         self._rejected(ack)
         if result.wanted_again:
             log.warning(
@@ -471,9 +479,7 @@ class Uplink:
             )
         self._look_again()
         for name in ack.wanted:
-            body = self.spool.description(name)
-            if body is not None:
-                self._send_description(name, body)
+            self._answer_wanted(name, now)
         return self.tick(now)
 
     def _rejected(self, ack: Ack) -> None:
@@ -492,6 +498,16 @@ class Uplink:
                 alone = self.spool.split(key) if message.stream is Stream.WINDOW else [key]
                 self._singles[message.stream].update(alone)
             self._cursor[message.stream] = 0
+
+    def _answer_wanted(self, name: bytes, now: Instant) -> None:
+        """Send a description that a collector lacks, now and then: it may be one that will never take it."""
+        self._described = {
+            key: sent for key, sent in self._described.items() if now.monotonic - sent < DESCRIBE_AGAIN_MS
+        }
+        body = self.spool.description(name) if name not in self._described else None
+        if body is not None:
+            self._described[name] = now.monotonic
+            self._send_description(name, body)
 
     def _send_description(self, name: bytes, body: Mapping[str, Any]) -> None:
         """Have an event that carries a description, unless one is on its way."""
