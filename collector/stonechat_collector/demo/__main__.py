@@ -18,6 +18,8 @@ from stonechat_collector.demo.fleet import CHARACTERS, Device, Ports
 from stonechat_collector.demo.processes import Died, Processes
 
 WEB_PORT = 8400
+DEMO_MODEL = "stonechat-demo-lm"
+"""What the demo engine calls its model; requests in Ollama's dialect have to name it."""
 START_SECONDS = 30.0
 
 
@@ -27,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json and not arguments.headless:
         print("demo: --json goes with --headless", file=sys.stderr)
         return 2
-    engine, model = arguments.engine, "demo-lm"
+    engine, model = arguments.engine, DEMO_MODEL
     if engine:
         found = engines.first_model(engine)
         if found is None:
@@ -78,7 +80,7 @@ listen = "127.0.0.1:{broker}"
         for i, character in enumerate(CHARACTERS)
     ]
     for seed, device in enumerate(devices):
-        device.start(model if engine and not seed else "demo-lm", seed)
+        device.start(model if engine and not seed else DEMO_MODEL, seed)
     _say(arguments, f"\n  fleet page   http://127.0.0.1:{web}/\n")
     for device in devices:
         where = f"agent pid {processes.pid(device.agent)}, applications ask {device.relay_url}"
@@ -125,7 +127,7 @@ def _offer(found: engines.Found, *, ask: bool) -> tuple[str, str]:
         print(
             f"  hint: ./dev demo --engine {found.url} relays it instead of the demo engine", file=sys.stderr
         )
-    return "", "demo-lm"
+    return "", DEMO_MODEL
 
 
 def _say(arguments: argparse.Namespace, text: str) -> None:
