@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 CONNECT_SECONDS = 10.0
 HANDSHAKE_SECONDS = 15.0
 """From the TCP connection to the acknowledgement of the subscription."""
+DRAIN_SECONDS = 1.0
+"""How long a stop waits for the broker's word on what was published last."""
 QUEUE_BOUND = 64
 """Messages that paho may hold; the uplink has 8 and a few births under way."""
 CHECK_SECONDS = 30.0
@@ -125,7 +127,14 @@ class MqttLink:
             self._stopping.wait(self._backoff.wait(time.monotonic()))
 
     def _connect(self) -> None:
-        connection = _Connection(self._client(), self._subscriptions, self._received)
+        try:
+            client = self._client()
+        except (OSError, ValueError) as error:  # ssl's errors, and text that is none, are among them
+            settings = self._settings
+            names = [settings.password_file, settings.ca_file, settings.cert_file, settings.key_file]
+            self._failed("files_unusable", f"{error} (of {', '.join(name for name in names if name)})")
+            return
+        connection = _Connection(client, self._subscriptions, self._received)
         try:
             connection.client.connect(self._url.host, self._url.port, self._keep_alive)
             connection.client.loop_start()
@@ -164,6 +173,8 @@ class MqttLink:
                     return
         finally:
             self._connection = None
+            if self._stopping.is_set():
+                connection.drain()
             self._unlinked()
         if not self._stopping.is_set():
             self._reason = connection.reason or "network"
@@ -263,9 +274,21 @@ class _Connection:
         client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        self._published = self._delivered = 0
 
     def publish(self, message: Publish) -> bool:
+        self._published += 1
         return self.client.publish(message.topic, message.payload, message.qos, message.retain).rc == 0
+
+    def drain(self) -> None:
+        """Wait until the broker has what was published: a socket that is closed with its answers unread is reset, and
+        what was under way to the broker is gone."""
+        deadline = time.monotonic() + DRAIN_SECONDS
+        while (
+            self._delivered < self._published and time.monotonic() < deadline and self.client.is_connected()
+        ):
+            time.sleep(0.01)
 
     def dead(self) -> bool:
         """Whether paho's thread ended without a word, as it does when a packet makes it raise."""
@@ -292,6 +315,9 @@ class _Connection:
     ) -> None:
         self._end(_word(reason.getName()))
 
+    def _on_publish(self, *_: Any) -> None:
+        self._delivered += 1
+
     def _on_message(self, _client: Client, _userdata: Any, message: Any) -> None:
         self._received(message.topic, message.payload)
 
@@ -315,8 +341,6 @@ def _reason_of(error: OSError) -> str:
         return "refused"
     if isinstance(error, TimeoutError):
         return "timeout"
-    if isinstance(error, (FileNotFoundError, PermissionError)) and error.filename:
-        return "file_unreadable"
     return "unreachable"
 
 
