@@ -4,9 +4,9 @@ A row of ``rollups`` is the bucket (``buckets``) of every record of a device, or
 ``[start, start + step)`` and whose own step is no longer. `advance` takes pending records by the thousand, groups them
 in memory, merges each group into its row and deletes the pending entries, in one transaction.
 
-Reading and merging happen before that transaction, so that ingest waits only for the writing. A row's ``records``
-grows with every merge and so serves as its version: where it is no longer what was read, or a pending entry has gone,
-another roll-up was there first and nothing is written.
+Reading and merging happen before that transaction, so that ingest waits only for the writing. Every roll-up takes the
+oldest entries first, so where a pending entry has gone another one was there first, and nothing is written; nor where
+a row is no longer what was read: its ``records`` grows with every merge and so serves as its version.
 """
 
 from __future__ import annotations
@@ -100,9 +100,6 @@ def advance(store: Store, now: int, *, batch: int = BATCH) -> int:
         with store.writing() as connection:
             _forget(connection, [row.id for row in rows])
             _write(connection, merged, held, fleets)
-            for name, keys in _moved(connection, devices, recent_keys, known):
-                current = {key: row.bucket for key, row in load(connection, sorted(keys)).items()}
-                recents[name], recent_keys[name] = _recent(keys, current), keys
             if recents:
                 connection.execute(
                     _SET_RECENT,
@@ -119,31 +116,6 @@ def advance(store: Store, now: int, *, batch: int = BATCH) -> int:
     except (_Lost, IntegrityError):
         return 0
     return len(rows)
-
-
-def _moved(
-    connection: Connection,
-    devices: Mapping[str, _Device],
-    keys: Mapping[str, tuple[Key, ...]],
-    known: Mapping[Key, Bucket],
-) -> list[tuple[str, tuple[Key, ...]]]:
-    """The devices whose recent span is no longer what was read, and which buckets it is of now.
-
-    A newer record came meanwhile, or another roll-up changed a bucket of it.
-    """
-    current = {
-        name: _recent_keys(name, device.now) for name, device in _devices(connection, sorted(devices)).items()
-    }
-    records = _versions(connection, sorted({key for wanted in current.values() for key in wanted}))
-    return [
-        (name, wanted)
-        for name, wanted in current.items()
-        if wanted
-        and (
-            wanted != keys[name]
-            or any(records.get(key, 0) != (known[key].records if key in known else 0) for key in wanted)
-        )
-    ]
 
 
 def lag_of(connection: Connection, now: int) -> Lag:
@@ -188,16 +160,6 @@ def load(connection: Connection, keys: Sequence[Key]) -> dict[Key, Row]:
         for row in connection.execute(select(table).where(wanted)):
             key = Key(row.scope, row.name, row.step, row.start)
             found[key] = Row(Bucket.unpack(row.payload), row.devices, row.records)
-    return found
-
-
-def _versions(connection: Connection, keys: Sequence[Key]) -> dict[Key, int]:
-    table = schema.rollups
-    columns = (table.c.scope, table.c.name, table.c.step, table.c.start)
-    found: dict[Key, int] = {}
-    for at in range(0, len(keys), _IN_LIMIT):
-        query = select(*columns, table.c.records).where(tuple_(*columns).in_(keys[at : at + _IN_LIMIT]))
-        found.update((Key(*row[:4]), row[4]) for row in connection.execute(query))
     return found
 
 

@@ -165,3 +165,19 @@ def test_retention_deletes_by_age_in_steps_and_leaves_receipts(store: Store) -> 
     assert ack.taken[0, 7] == ((1, 60),)
     with store.reading() as connection:
         assert connection.scalar(select(func.count()).select_from(schema.windows)) == 31
+
+
+def test_a_bucket_that_changed_since_it_was_read_is_not_overwritten(store: Store) -> None:
+    ingest = Ingest(store, lambda: NOW)
+    ingest.take([windows_message([window(1, start=NOW)])])
+    merge_all(store)
+    keys = [rollup.Key("device", "kiosk-1", 600_000, NOW), rollup.Key("fleet", "shops", 600_000, NOW)]
+    with store.reading() as connection:
+        stale = rollup.load(connection, keys)
+    ingest.take([windows_message([window(2, start=NOW)])])
+    merge_all(store)
+    with pytest.raises(rollup._Lost), store.writing() as connection:
+        rollup._write(
+            connection, {key: row.bucket for key, row in stale.items()}, stale, {"kiosk-1": "shops"}
+        )
+    assert audit(store) == []

@@ -195,6 +195,12 @@ def test_a_redelivered_message_of_the_run_before_changes_nothing() -> None:
     assert known[0].epoch == "b"
 
 
+def test_one_message_that_comes_again_and_again_is_one_sign_of_life() -> None:
+    again = [("b", 2, 8, 3), ("a", 1, 7, 3)] * 5
+    assert not runs(("a", 1, 1, 0), ("b", 2, 5, 1), ("a", 1, 7, 2), *again)[1]
+    assert runs(("a", 1, 1, 0), ("b", 2, 5, 1), ("a", 1, 7, 2), ("b", 2, 8, 3), ("a", 1, 9, 3))[1]
+
+
 def test_a_reimaged_device_takes_over_when_the_old_one_is_long_silent() -> None:
     known, _, succeeded = runs(("a", 57, 5, 0), ("b", 1, 1, 5))
     assert not succeeded
