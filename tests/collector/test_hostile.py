@@ -198,3 +198,11 @@ def test_rejected_messages_are_kept_in_a_bounded_number_and_all_counted(store: S
     assert kept == MAX_REJECTED
     assert [tuple(row) for row in counted] == [("version", 1600)]
     assert devices == 0  # what cannot be read makes no device known
+
+
+def test_a_number_beyond_64_bits_rejects_its_message_only(shared: Ingest) -> None:
+    record = replace(window(1), first=Stamp(1, -(1 << 63) - 9, 60_000, NOW, True))
+    hostile = windows_message([record], device="bad")
+    answers = shared.take([hostile])
+    assert [reason for _, reason in ack_of(answers).rejected] == ["number"]
+    survives(shared, hostile)
