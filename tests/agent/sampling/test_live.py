@@ -54,7 +54,8 @@ def test_a_sample_of_this_machine_agrees_with_psutil(named: Named, tmp_path: Pat
     # This process was busy all the time, though others may have taken its core.
     assert readings["stonechat.agent.cpu.utilization"] > 1000
     rss = psutil.Process().memory_info().rss >> 10
-    assert abs(readings["stonechat.agent.memory.rss"] - rss) < 8192
+    # Of this process and those that other tests started in it.
+    assert readings["stonechat.agent.memory.rss"] > rss - 8192
     # All of it, or nothing where the directory is in memory.
     assert abs(readings["stonechat.agent.disk.write"] - written) < 1_000_000
 
