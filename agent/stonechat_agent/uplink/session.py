@@ -513,5 +513,5 @@ class Uplink:
         """Have an event that carries a description, unless one is on its way."""
         if self.spool.waiting_event(EventKind.DESCRIPTION, name.hex()):
             return
-        self.spool.append_event(EventKind.DESCRIPTION, name.hex(), Severity.INFO, {"body": dict(body)})
+        self.spool.append_event(EventKind.DESCRIPTION, name.hex(), Severity.INFO, dict(body))
         self._nothing_held[Stream.EVENT] = False

@@ -387,7 +387,7 @@ def test_a_description_is_sent_when_it_is_new_and_when_it_is_wanted(bench: Bench
     bench.deliver(bench.connect())
     bench.settle(3)
     (event,) = bench.collector.events
-    assert (event.kind, event.key, event.attributes) == (EventKind.DESCRIPTION, name.hex(), {"body": body})
+    assert (event.kind, event.key, event.attributes) == (EventKind.DESCRIPTION, name.hex(), body)
     bench.restart()
     bench.uplink.describe(body, bench.clock())
     bench.deliver(bench.connect())
@@ -397,7 +397,7 @@ def test_a_description_is_sent_when_it_is_new_and_when_it_is_wanted(bench: Bench
     bench.deliver(bench.window())
     bench.collector.wanted = set()
     bench.settle(3)
-    assert [event.attributes for event in bench.collector.events] == [{"body": body}] * 2
+    assert [event.attributes for event in bench.collector.events] == [body] * 2
 
 
 def test_a_changed_description_is_in_the_retained_birth_at_once(bench: Bench) -> None:
