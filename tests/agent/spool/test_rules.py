@@ -41,7 +41,7 @@ def test_each_run_has_an_epoch_of_its_own_and_a_higher_order(device: Device) -> 
 
 
 def test_an_epoch_that_the_spool_has_already_is_drawn_again(device: Device) -> None:
-    drawn = iter([bytes(8), b"\1" * 8, b"\1" * 8, b"\2" * 8])
+    drawn = iter([bytes(8), b"\1" * 8, b"\1" * 8, b"\1" * 8, b"\2" * 8])
     spool = Spool.open(device.directory, rng_bytes=lambda n: next(drawn), clock=device.clock)
     device.windows(spool, 1)
     spool.close()

@@ -504,6 +504,27 @@ def test_nothing_is_published_while_there_is_no_connection(bench: Bench) -> None
     assert bench.uplink.unacknowledged == 0
 
 
+def test_acknowledgements_that_a_full_disk_made_us_forget_are_asked_for_again(bench: Bench) -> None:
+    bench.deliver(bench.connect())
+    bench.deliver(bench.window())  # taken and acknowledged, which the next commit is to keep
+    disk = bench.spool._disk
+    assert disk is not None
+    db = disk._db
+    db.execute(f"PRAGMA max_page_count={db.execute('PRAGMA page_count').fetchone()[0]}")
+    while True:
+        out = bench.window(bulk=50)
+        if bench.spool.stats().in_memory:
+            break
+        bench.deliver(out)
+    assert bench.spool.offered(Stream.WINDOW) > 1, "forgotten with the transaction that failed"
+    bench.deliver(out)
+    db.execute("PRAGMA max_page_count=1000000")
+    bench.settle(60)
+    assert not bench.spool.stats().in_memory
+    assert bench.spool.offered(Stream.WINDOW) == 0
+    assert bench.collector.weight == bench.device.truth
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_totals_are_exact_whatever_the_network_does(device: Device, seed: int) -> None:
     rng = random.Random(seed)
