@@ -35,14 +35,14 @@ def open_store(directory: str, max_size: int) -> tuple[Store, dict[str, str] | N
         return Store(path, max_size), attributes
 
 
-def is_damage(error: Exception) -> bool:
+def is_damage(error: BaseException) -> bool:
     """Whether SQLite says that the file's content, not the disk, is what is wrong."""
     if isinstance(error, sqlite3.OperationalError):
         return any(word in str(error) for word in ("no such", "malformed", "decode", "has no column"))
     return isinstance(error, sqlite3.DatabaseError)
 
 
-def put_aside(directory: str, error: Exception) -> dict[str, str]:
+def put_aside(directory: str, error: BaseException) -> dict[str, str]:
     """Rename a damaged database and keep the latest few of them; returns what an event says about it.
 
     Raises:

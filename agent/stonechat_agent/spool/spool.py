@@ -39,7 +39,7 @@ from stonechat_agent.spool.lock import Lock, SpoolInUse, last_order
 from stonechat_agent.spool.losses import Loss
 from stonechat_agent.spool.room import Room
 from stonechat_agent.spool.rows import event_row, items_of, name_of, window_row
-from stonechat_agent.spool.store import FROZEN, SEQ_BITS, Found, Row, Run, Source, State, Store, row_id
+from stonechat_agent.spool.store import FILE, FROZEN, SEQ_BITS, Found, Row, Run, Source, State, Store, row_id
 
 T = TypeVar("T")
 
@@ -556,7 +556,7 @@ class Spool:
                 if known is not None and known[1] is not None:
                     try:
                         slots = Slots.from_plain(msgpack.unpackb(known[1], strict_map_key=False))
-                    except (ValueError, TypeError) as error:
+                    except (ValueError, TypeError, AttributeError) as error:
                         log.warning("slots damaged", extra={"reason": type(error).__name__})
             # The one before keeps what is not written yet.
             self._slots = {key: value for key, value in self._slots.items() if value.changed}
@@ -634,32 +634,42 @@ class Spool:
         if self._lock is None:
             self._lock = Lock(self.directory)
         store, damaged = files.open_store(self.directory, self._max_size)
-        try:
+        while True:
             if damaged is not None:
                 self._notes.append((EventKind.SPOOL_QUARANTINED, Severity.CRITICAL, dict(damaged)))
-            known = store.runs()
-            if not begun:
-                self._choose_order(known, self._lock.last_order)
-            runs = {run.run: run for run in known if any(store.lowest(stream, run.run) for stream in Stream)}
-            for run in known:
-                if run.run not in runs:
-                    store.delete_run(run.run)
-            number = max((run.run for run in known), default=0) + 1
-            if begun:
-                number = max(number, self._run)
-            runs[number] = self._runs[self._run]._replace(run=number, epoch=self.epoch, order=self.order)
-            store.put_run(runs[number])
-            store.prune_descriptions(_DESCRIPTIONS)
-            self._put_described(store)
-            store.commit()
-            if store.fresh:
-                files.sync_directory(self.directory)
-        except BaseException:
-            store.close()
-            raise
-        self._disk, self._run, self._runs = store, number, runs
+            try:
+                self._enter(store, begun=begun)
+                break
+            except BaseException as error:
+                store.close()
+                if store.fresh or not files.is_damage(error):
+                    raise
+                damaged = files.put_aside(self.directory, error)
+                store = Store(os.path.join(self.directory, FILE), self._max_size)
+        self._disk = store
         self._changed_runs.clear()
         self._lock.write(self.order)
+
+    def _enter(self, store: Store, *, begun: bool) -> None:
+        """Enter this run into a file, with every other run that still has a row there, in one commit."""
+        known = store.runs()
+        if not begun:
+            self._choose_order(known, self._lock.last_order if self._lock is not None else 0)
+        runs = {run.run: run for run in known if any(store.lowest(stream, run.run) for stream in Stream)}
+        for run in known:
+            if run.run not in runs:
+                store.delete_run(run.run)
+        number = max((run.run for run in known), default=0) + 1
+        if begun:
+            number = max(number, self._run)
+        runs[number] = self._runs[self._run]._replace(run=number, epoch=self.epoch, order=self.order)
+        store.put_run(runs[number])
+        store.prune_descriptions(_DESCRIPTIONS)
+        self._put_described(store)
+        store.commit()
+        if store.fresh:
+            files.sync_directory(self.directory)
+        self._run, self._runs = number, runs
 
     def _choose_order(self, known: Sequence[Run], hint: int) -> None:
         latest = max((run.order for run in known), default=0)

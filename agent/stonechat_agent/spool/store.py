@@ -51,6 +51,7 @@ LAYOUT = 1
 APPLICATION_ID = 0x53746331
 FILE = "spool.db"
 SEQ_BITS = 40
+_MOST_RUNS = 1 << 62 - SEQ_BITS  # a row's id has 63 bits
 PAGE = 4096
 _ROW = 64  # bytes that a row takes beside its payload, roughly
 
@@ -69,6 +70,7 @@ _SCHEMA = (
     f"PRAGMA user_version={LAYOUT}",
     f"PRAGMA application_id={APPLICATION_ID}",
 )
+_TEXTS = {statement for statement in _SCHEMA if statement.startswith("CREATE")}
 _COLUMNS = "id, state, high, n, step, ended, name, cover"
 
 
@@ -171,6 +173,12 @@ def _row(columns: Sequence[Any]) -> Row:
     return row
 
 
+def _checked(values: Sequence[Any], *kinds: type) -> None:
+    """Raise sqlite3.DatabaseError for types that were never written."""
+    if not set(map(type, values)) <= set(kinds):
+        raise sqlite3.DatabaseError("a value is damaged")
+
+
 def _crc(row: Row, payload: bytes) -> int:
     return zlib.crc32(payload, zlib.crc32(row.cover or b""))
 
@@ -242,6 +250,8 @@ class Store:
             self.fresh = True
         elif (version, application) != (LAYOUT, APPLICATION_ID):
             raise Foreign(f"layout {version} of application {application:#x}, this version reads {LAYOUT}")
+        elif {text for (text,) in run("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")} != _TEXTS:
+            raise Foreign("the tables are not those of this layout")
 
     def close(self) -> None:
         """Close without committing what is open."""
@@ -319,13 +329,21 @@ class Store:
     def runs(self) -> list[Run]:
         """All runs, oldest first."""
         found = self._db.execute("SELECT run, epoch, ord, boot, opened, anchor, source FROM run ORDER BY run")
-        try:
-            return [
-                Run(run, int.from_bytes(epoch, "big"), order, boot, opened, anchor, Source(source))
-                for run, epoch, order, boot, opened, anchor, source in found
-            ]
-        except (TypeError, ValueError) as error:
-            raise sqlite3.DatabaseError("a run is damaged") from error
+        runs = []
+        for run, epoch, order, boot, opened, anchor, source in found:
+            _checked((run, order, opened, source), int)
+            _checked((epoch, anchor), bytes, int, type(None))
+            _checked((boot,), str)
+            sound = type(epoch) is bytes and len(epoch) == 8 and any(epoch) and type(anchor) is not bytes
+            if (
+                not sound
+                or not 0 < run < _MOST_RUNS
+                or not 0 <= order < 1 << 31
+                or source not in tuple(Source)
+            ):
+                raise sqlite3.DatabaseError("a run is damaged")
+            runs.append(Run(run, int.from_bytes(epoch, "big"), order, boot, opened, anchor, Source(source)))
+        return runs
 
     def put_run(self, run: Run) -> None:
         """Write a run, new or changed."""
@@ -355,6 +373,8 @@ class Store:
         found: tuple[bytes | None, bytes | None] | None = self._db.execute(
             "SELECT body, slots FROM description WHERE hash = ?", (name,)
         ).fetchone()
+        if found is not None:
+            _checked(found, bytes, type(None))
         return found
 
     def put_description(self, name: bytes, body: bytes | None, slots: bytes | None) -> None:
@@ -364,7 +384,10 @@ class Store:
 
     def descriptions(self) -> list[tuple[bytes, bytes | None, bytes | None]]:
         """All descriptions."""
-        return self._db.execute("SELECT hash, body, slots FROM description").fetchall()
+        found = self._db.execute("SELECT hash, body, slots FROM description").fetchall()
+        for row in found:
+            _checked(row, bytes, type(None))
+        return found
 
     def prune_descriptions(self, most: int) -> None:
         """Forget the descriptions that no window names, when there are more than ``most``."""
@@ -454,6 +477,8 @@ class Store:
                     (int(state), after, limit),
                 )
             )
+        for item in found:
+            _checked(item, int)
         found.sort(reverse=newest)
         return found[:limit]
 
@@ -474,6 +499,7 @@ class Store:
             ).fetchone()[0]
             for table in TABLES.values()
         ]
+        _checked(ends, int, type(None))
         return max((end for end in ends if end is not None), default=None)
 
     def waiting(self, name: bytes) -> bool:

@@ -519,6 +519,7 @@ def test_acknowledgements_that_a_full_disk_made_us_forget_are_asked_for_again(be
     assert bench.spool.offered(Stream.WINDOW) > 1, "forgotten with the transaction that failed"
     bench.deliver(out)
     db.execute("PRAGMA max_page_count=1000000")
+    bench.deliver(bench.window())
     bench.settle(60)
     assert not bench.spool.stats().in_memory
     assert bench.spool.offered(Stream.WINDOW) == 0
