@@ -215,6 +215,7 @@ def test_whatever_bytes_are_damaged_the_spool_opens_and_goes_on(rng: random.Rand
         assert weight(mine) == sum(weights[seq] for seq in found)
         if len(found) < len(weights):  # the damage was met on the way, and an event says so
             assert len(list(device.directory.glob("*.bad-*"))) > aside or spool.losses
+            device.windows(spool, 1)
             assert EventKind.SPOOL_QUARANTINED in kinds(spool) or spool.losses
         spool.close()
 
