@@ -229,12 +229,12 @@ DEEDS: dict[Callable[[World, Machine], None], int] = {
     set_clock: 3,
     suspend: 1,
     rot: 1,
-    take_image: 1,
-    put_image_back: 1,
-    clone: 1,
+    take_image: 2,
+    put_image_back: 2,
+    clone: 3,
     roll_up: 2,
-    back_up: 1,
-    restore: 1,
+    back_up: 3,
+    restore: 2,
     retain: 1,
 }
 
