@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from stonechat.catalog import metric_id
@@ -237,9 +237,11 @@ class Pipeline:
             now = self._clocks.now()
             if isinstance(item, Linked):
                 self._linked_since = time.time()
+                self._show_state()
                 self._send(self._uplink.connected(now))
             elif isinstance(item, Unlinked):
                 self._linked_since = None
+                self._show_state()
                 self._send(self._uplink.disconnected(now))
             else:
                 self._send(self._uplink.message(item.topic, item.payload, now))
@@ -252,6 +254,7 @@ class Pipeline:
             for change in changes:
                 log.warning(change.kind.replace("_", " "), extra={"engine": change.engine})
                 self._event(change.kind, change.engine, change.severity, now)
+        self._show_state()
 
     def _own_readings(self) -> list[Reading]:
         stats = self._spool.stats()
@@ -323,6 +326,11 @@ class Pipeline:
     def _send(self, messages: list[Publish]) -> None:
         for message in messages:
             self._publish(message)
+
+    def _show_state(self) -> None:
+        """Show what is true of this moment; figures follow at the window's end."""
+        engines, linked = dict(self._health.states), self._linked_since
+        self.snapshot = replace(self.snapshot, engines=engines, linked_since=linked)
 
     def _show(self) -> None:
         stats = self._spool.stats()

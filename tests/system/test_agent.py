@@ -1,0 +1,258 @@
+"""The agent as a process: what it loads and weighs, and that it goes on where something is missing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.system
+
+FORBIDDEN = (
+    "numpy",
+    "onnxruntime",
+    "fastapi",
+    "uvicorn",
+    "sqlalchemy",
+    "multiprocessing",
+    "http.client",
+    "urllib.request",
+)
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Agent:
+    """A real agent with its own directory and ports, and no engine behind it until a test makes one."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.file = directory / "agent.toml"
+        self.engine, self.relay, self.local = free_port(), free_port(), free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, *, label: str = "a", more: str = "", broker: int = 0) -> None:
+        self.file.write_text(
+            f"""\
+[device]
+id = "tested"
+labels = {{ ring = "{label}" }}
+[engine]
+upstream = "http://127.0.0.1:{self.engine}"
+listen = "127.0.0.1:{self.relay}"
+[window]
+length = "1s"
+[spool]
+path = "{self.directory / "spool"}"
+min_free = "0B"
+[local]
+listen = "127.0.0.1:{self.local}"
+[mqtt]
+url = "{f"mqtt://127.0.0.1:{broker}" if broker else ""}"
+{more}
+"""
+        )
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "stonechat_agent", "agent", "--config", str(self.file)],
+            stderr=(self.directory / "log").open("ab"),
+        )
+        self.wait(lambda: "agent started" in self.log())
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text()
+
+    def wait(self, until: Callable[[], bool], seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < deadline, self.log()
+            assert self.process is None or self.process.poll() is None, self.log()
+            time.sleep(0.05)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        connection = HTTPConnection("127.0.0.1", self.local, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def status(self) -> dict[str, object]:
+        return dict(json.loads(self.get("/v1/status")[1]))
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(20)
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    one = Agent(tmp_path)
+    one.configure()
+    yield one
+    if one.process is not None and one.process.poll() is None:
+        one.process.kill()
+        one.process.wait()
+
+
+def ask(port: int) -> int:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request(
+            "POST", "/v1/chat/completions", b'{"messages": []}', {"Content-Type": "application/json"}
+        )
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+    finally:
+        connection.close()
+
+
+def test_the_main_process_loads_no_numpy_no_onnxruntime_and_no_web_framework() -> None:
+    code = (
+        "import sys, stonechat_agent.daemon, stonechat_agent.uplink.mqtt\n"
+        "from stonechat_agent.sampling import build\n"
+        "build(engines=[], spool_path='/').sample()\n"
+        f"print([name for name in {FORBIDDEN!r} if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_a_running_agent_is_small_and_maps_no_scorer(agent: Agent) -> None:
+    agent.configure(broker=free_port())
+    agent.start()
+    assert agent.process is not None
+    agent.wait(lambda: "uplink failed" in agent.log())
+    for _ in range(50):
+        assert ask(agent.relay) == 502
+    time.sleep(2.5)
+    proc = Path(f"/proc/{agent.process.pid}")
+    maps = (proc / "maps").read_text()
+    assert "numpy" not in maps
+    assert "onnxruntime" not in maps
+    pss = next(line for line in (proc / "smaps_rollup").read_text().splitlines() if line.startswith("Pss:"))
+    # Less than the agent's own, for other Pythons run beside it here: the bound catches what doubles it.
+    assert int(pss.split()[1]) / 1024 <= 32
+
+
+def test_exchanges_are_counted_kept_and_shown(agent: Agent) -> None:
+    agent.start()
+    for _ in range(3):
+        assert ask(agent.relay) == 502
+    agent.wait(lambda: dict(agent.status()["recent"])["errors"] == 3)  # type: ignore[call-overload]
+    status = agent.status()
+    assert dict(status["recent"])["exchanges"] == 3  # type: ignore[call-overload]
+    agent.wait(lambda: "is down" in str(agent.status()["sentence"]))
+    assert (
+        b'error_type_total{engine="engine",operation="chat",value="engine_refused"} 3'
+        in agent.get("/metrics")[1]
+    )
+    command = [sys.executable, "-m", "stonechat_agent", "status", "--config", str(agent.file)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "tested (default): engine is down" in shown
+    assert "3 in" in shown
+    assert agent.stop() == 0
+    left = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert left.returncode == 1
+    assert "no agent answers there" in left.stderr
+
+
+def test_a_second_agent_on_the_same_spool_ends_with_a_clear_line(agent: Agent, tmp_path: Path) -> None:
+    agent.start()
+    other = Agent(tmp_path)
+    other.file = tmp_path / "other.toml"
+    other.configure()
+    said = subprocess.run(
+        [sys.executable, "-m", "stonechat_agent", "agent", "--config", str(other.file)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert said.returncode == 1
+    assert "one agent at a time" in said.stderr
+
+
+def test_a_port_that_is_taken_is_named_and_had_once_it_is_free(agent: Agent) -> None:
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", agent.relay))
+        taken.listen()
+        agent.start()
+        assert f"engine.listen = 127.0.0.1:{agent.relay}" in agent.log()
+        agent.wait(lambda: "cannot be relayed" in str(agent.status()["sentence"]))
+    agent.wait(lambda: "relaying" in agent.log().split("relay not started")[-1])
+    assert ask(agent.relay) == 502
+
+
+def test_a_reload_that_is_wrong_changes_nothing_and_one_that_is_right_does(agent: Agent) -> None:
+    agent.start()
+    assert agent.process is not None
+    agent.file.write_text(agent.file.read_text().replace("length", "lenght"))
+    os.kill(agent.process.pid, signal.SIGHUP)
+    agent.wait(lambda: "reload refused" in agent.log())
+    assert "did you mean length?" in agent.log()
+    assert ask(agent.relay) == 502
+    agent.configure(label="b")
+    os.kill(agent.process.pid, signal.SIGHUP)
+    agent.wait(lambda: " reloaded file=" in agent.log())
+    assert ask(agent.relay) == 502
+    agent.wait(lambda: dict(agent.status()["recent"])["errors"] == 1)  # type: ignore[call-overload]
+
+
+def test_a_reload_keeps_the_streams_of_engines_that_did_not_change(agent: Agent) -> None:
+    with socket.socket() as engine:
+        engine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        engine.bind(("127.0.0.1", agent.engine))
+        engine.listen()
+        agent.start()
+        assert agent.process is not None
+        go_on = threading.Event()
+
+        def answer() -> None:
+            connection, _ = engine.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+                go_on.wait(20)
+                connection.sendall(b"cd")
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        with socket.create_connection(("127.0.0.1", agent.relay), 20) as client:
+            client.sendall(b"GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+            received = b""
+            while not received.endswith(b"ab"):
+                received += client.recv(65536)
+            agent.configure(label="b")
+            os.kill(agent.process.pid, signal.SIGHUP)
+            agent.wait(lambda: " reloaded file=" in agent.log())
+            go_on.set()
+            assert client.recv(65536) == b"cd"
+        thread.join(5)
+
+
+def test_a_directory_that_cannot_be_written_is_said_and_does_not_stop_the_relay(agent: Agent) -> None:
+    blocked = agent.directory / "spool"
+    blocked.write_text("a file where the directory should be")
+    agent.start()
+    agent.wait(lambda: "kept in memory" in str(agent.status()["sentence"]))
+    assert ask(agent.relay) == 502
