@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,6 +195,11 @@ class Machine:
         self.description = 1 - self.description
         self.publish(self.uplink.describe(DESCRIPTIONS[self.description], self.now()))
 
+    def losses(self) -> Counter[str]:
+        """What the agent has counted as lost."""
+        assert self.spool is not None
+        return self.spool.losses
+
     def excuse_latest(self) -> None:
         """The power went while this window was written: it may be there or not."""
         self.world.truth.excused.add(next(reversed(self.world.truth.windows)))
@@ -303,15 +309,27 @@ class World:
 
     # The end
 
-    def heal(self, rounds: int = 400) -> None:
-        """Let everything work from here on, until nothing is on its way."""
+    def heal(self) -> None:
+        """Let everything work from here on, until nothing is on its way and every loss is told.
+
+        A loss is counted and told with the window after it, so windows go on until two of them brought none.
+        """
         for machine in self.machines:
             machine.disconnect(clean=False)
             machine.synced, machine.shift = True, 0
+            machine.start()
+        told = [-1, -1]
+        while told[-2:] != [(now := sum(sum(machine.losses().values()) for machine in self.machines))] * 2:
+            told.append(now)
+            for machine in self.machines:
+                machine.window()
+            self._settle()
+        self.roll_up()
+
+    def _settle(self, rounds: int = 400) -> None:
         for _ in range(rounds):
             idle = True
             for machine in self.machines:
-                machine.start()
                 machine.connect()
                 machine.tick()
             while self.flights or any(machine.inbox for machine in self.machines):
@@ -323,11 +341,9 @@ class World:
                         self.receive(machine, 0)
             stats = [machine.spool.stats() for machine in self.machines if machine.spool is not None]
             if idle and not any(one.records or one.events for one in stats):
-                break
+                return
             self.time += 20_000
-        else:
-            raise AssertionError(f"not quiet after {rounds} rounds: {stats}")
-        self.roll_up()
+        raise AssertionError(f"not quiet after {rounds} rounds: {stats}")
 
     def check(self) -> None:
         """The collector's totals are the truth, but for what an event accounts for."""

@@ -90,12 +90,13 @@ class AckReader:
         self._store.set_state(stream, again, State.WANTED)
 
     def _give_up(self, stream: Stream, run: int, low: int, high: int, reason: str) -> None:
-        refused = ((low, high),)
+        # Only the record that was refused. A clone under the same id hears the answers to the other's records too, and
+        # may hold within their range what the collector would still take.
         for row in self._store.rows(stream, FROZEN, row_id(run, 0), row_id(run, high)):
-            if row.high < low or _is(row, refused, Standing.NEW):
+            if row.high < low or _is(row, ((low, high),), Standing.NEW):
                 continue
-            for part in self._parts(stream, row, refused):
-                if not _is(part, refused, Standing.NEW):
+            for part in self._split(self._store, stream, row) if row.n > 1 else [row]:
+                if (low, high) in part.ranges():
                     log.warning("record refused", extra={"stream": stream.name.lower(), "reason": reason})
                     self._lose(self._store, stream, part, "refused")
                     self._result.dropped[stream].add(part.id)

@@ -225,7 +225,7 @@ def test_what_is_refused_for_good_is_dropped_counted_and_told(device: Device) ->
     spool = device.open()
     device.windows(spool, 5)
     everything(spool)
-    result = spool.apply_ack(ack(spool, (1, 1), refused=((0, spool.epoch, 2, 3, "overlap"),)))
+    result = spool.apply_ack(ack(spool, (1, 1), refused=[(0, spool.epoch, n, n, "overlap") for n in (2, 3)]))
     assert len(result.dropped[Stream.WINDOW]) == 2
     assert [record.cover[0][1] for record in everything(spool)] == [4, 5]
     device.windows(spool, 1)
@@ -233,6 +233,15 @@ def test_what_is_refused_for_good_is_dropped_counted_and_told(device: Device) ->
     (event,) = events(spool)
     assert (event.kind, event.key, event.attributes["lost"]) == (EventKind.LOSS, "window.refused", 2)
     assert event.attributes["cover"] == [[f"{spool.epoch:016x}", 2, 3]]
+
+
+def test_a_refusal_of_a_clones_record_drops_no_other_record_within_its_range(device: Device) -> None:
+    spool = device.open()
+    device.windows(spool, 5)
+    everything(spool)
+    result = spool.apply_ack(ack(spool, refused=((0, spool.epoch, 2, 4, "overlap"),)))
+    assert not result.dropped[Stream.WINDOW]
+    assert [record.cover[0][1] for record in everything(spool)] == [1, 2, 3, 4, 5]
 
 
 def test_losses_of_one_kind_are_told_by_one_event_until_it_is_offered(device: Device) -> None:
