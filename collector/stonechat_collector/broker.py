@@ -26,6 +26,11 @@ MAX_PACKET_BYTES = MAX_PAYLOAD + 1024
 
 MAX_CONNECTIONS = 1000
 
+FIRST_PACKET_SECONDS = 10.0
+
+_V311 = 4
+_UNSUPPORTED_VERSION = bytes((0x20, 3, 0, 0x84, 0))  # CONNACK of MQTT 5, section 3.2
+
 _LISTENER = "default"
 
 
@@ -36,11 +41,17 @@ class PacketTooLarge(ConnectionError):
 class _BoundedReader(StreamReaderAdapter):  # type: ignore[misc]
     """amqtt reads a packet's announced length at once, whatever it is: up to 256 MB of memory for five bytes."""
 
+    def __init__(self, reader: asyncio.StreamReader, begun: bytes) -> None:
+        """``begun`` was read already, and is given before the rest."""
+        super().__init__(reader)
+        self._begun = begun
+
     async def read(self, n: int = -1) -> bytes:
         if not 0 <= n <= MAX_PACKET_BYTES:
             self._reader.feed_eof()
             raise PacketTooLarge(f"a packet of {n} bytes, at most {MAX_PACKET_BYTES} are allowed")
-        data: bytes = await super().read(n)
+        begun, self._begun = self._begun[:n], self._begun[n:]
+        data: bytes = begun + await super().read(n - len(begun)) if n > len(begun) else begun
         return data
 
 
@@ -49,6 +60,14 @@ class LetIn(BaseAuthPlugin):  # type: ignore[misc]
 
     async def authenticate(self, *, session: Session) -> bool:
         return True
+
+
+async def _begin(reader: asyncio.StreamReader) -> bytes:
+    """The first packet up to its protocol level: type, length in 1 to 4 bytes, name (MQTT 3.1.1, section 3.1)."""
+    begun = await reader.readexactly(2)
+    while begun[-1] & 0x80 and len(begun) < 5:
+        begun += await reader.readexactly(1)
+    return begun + await reader.readexactly(7)
 
 
 async def serve(
@@ -73,9 +92,20 @@ async def serve(
             return
         connections += 1
         try:
-            await broker.external_connected(_BoundedReader(reader), StreamWriterAdapter(writer), _LISTENER)
-        except OSError:
-            pass  # that client is gone, and the broker has published its will
+            begun = await asyncio.wait_for(_begin(reader), FIRST_PACKET_SECONDS)
+            if begun[-1] > _V311:
+                # amqtt would take a 5's properties for text and wait for more of it; so the client learns at once.
+                writer.write(_UNSUPPORTED_VERSION)
+            else:
+                reading = _BoundedReader(reader, begun)
+                await broker.external_connected(reading, StreamWriterAdapter(writer), _LISTENER)
+        except (
+            OSError,
+            EOFError,
+            asyncio.TimeoutError,
+            TimeoutError,
+        ):  # the last two are one since Python 3.11
+            pass  # that client is gone or silent, and the broker has published its will
         finally:
             connections -= 1
             writer.close()
