@@ -2,7 +2,7 @@
 
 `Ingest.take` is the whole of it. It is stateless between calls but for counters and a cache of what can never change,
 so several processes may share one subscription: a device's messages may reach any of them in any order, twice, or at
-once, and the store ends the same (DESIGN 3.5, rules 3, 6 and 7).
+once, and the store ends the same (docs/wire.md, "Exactly once").
 
 What happens to a message:
 

@@ -1,7 +1,7 @@
 """The agent's durable, bounded store of windows and events that no collector has acknowledged."""
 
+from stonechat_agent.clocks import Instant
 from stonechat_agent.spool.acks import AckResult
-from stonechat_agent.spool.clock import Instant
 from stonechat_agent.spool.lock import SpoolInUse
 from stonechat_agent.spool.spool import Candidate, Kept, Offer, Spool, Stats
 from stonechat_agent.spool.store import Source

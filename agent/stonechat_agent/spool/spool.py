@@ -32,9 +32,9 @@ from stonechat.event import Event, EventKind, Severity
 from stonechat.record import Flag, Record
 from stonechat.slots import Slots
 from stonechat.wire import MAX_EPOCHS, Ack, Stream
+from stonechat_agent.clocks import Instant
 from stonechat_agent.spool import codec, files
 from stonechat_agent.spool.acks import AckReader, AckResult
-from stonechat_agent.spool.clock import Instant
 from stonechat_agent.spool.lock import Lock, SpoolInUse, last_order
 from stonechat_agent.spool.losses import Loss
 from stonechat_agent.spool.room import Room

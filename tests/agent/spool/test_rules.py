@@ -1,4 +1,4 @@
-"""The rules that make totals exact (DESIGN 3.5), the spool's half, each by itself."""
+"""The rules that make totals exact (docs/wire.md, "Exactly once"), the spool's half, each by itself."""
 
 from __future__ import annotations
 
