@@ -254,6 +254,7 @@ def play(seed: int, template: Path) -> World:
                 machine = world.rng.choice(world.machines)
                 world.did.append(f"{world.time} {machine.directory.name} {deed.__name__}")
                 deed(world, machine)
+                machine.notice_quarantine()
             world.heal()
             world.check()
         finally:

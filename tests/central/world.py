@@ -74,6 +74,7 @@ class Machine:
         self.description = 0
         self.inbox: list[bytes] = []
         self.windows = 0
+        self.aside: set[str] = set()
         self.boot()
 
     # Clocks
@@ -203,6 +204,13 @@ class Machine:
     def excuse_latest(self) -> None:
         """The power went while this window was written: it may be there or not."""
         self.world.truth.excused.add(next(reversed(self.world.truth.windows)))
+
+    def notice_quarantine(self) -> None:
+        """Excuse what was in a file that the agent has put aside since: its event tells that there was something."""
+        aside = {path.name for path in self.directory.glob("*.bad-*")}
+        if aside - self.aside:
+            self.excuse_all()
+        self.aside = aside
 
     def excuse_all(self) -> None:
         """Nobody can be asked for what only this disk held."""
@@ -339,6 +347,8 @@ class World:
                 for machine in self.machines:
                     while machine.inbox:
                         self.receive(machine, 0)
+            for machine in self.machines:
+                machine.notice_quarantine()
             stats = [machine.spool.stats() for machine in self.machines if machine.spool is not None]
             if idle and not any(one.records or one.events for one in stats):
                 return
