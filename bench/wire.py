@@ -18,13 +18,15 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any, cast
 
-from stonechat import columns, envelope, wire
-from stonechat.catalog import BY_ID, metric_id
+from stonechat import columns, envelope, sketch, wire
+from stonechat.catalog import BY_ID, Kind, metric_id
 from stonechat.exchange import Exchange, Operation, Provenance, Quantity
 from stonechat.record import Record
 from stonechat.slots import Slots
-from stonechat.summary import plain_value
+from stonechat.summary import quantile
+from stonechat.values import Value
 from stonechat_agent.clocks import Clocks, Instant
 from stonechat_agent.local.prometheus import render
 from stonechat_agent.sampling import EngineMatch, Sample, build
@@ -153,6 +155,34 @@ def as_json(record: Record) -> int:
         for series, metrics in record.values.items()
     }
     return len(gzip.compress(json.dumps(plain, separators=(",", ":")).encode()))
+
+
+def plain_value(metric: int, value: Value) -> Any:
+    """A value for people and other programs: a number, or a mapping of a distribution's or tally's parts."""
+    kind, rest = value[0], value[1:]
+    scale = BY_ID[metric].scale if metric in BY_ID else 1.0
+    if kind == Kind.COUNTER:
+        return cast("int", rest[0]) * scale
+    if kind == Kind.GAUGE:
+        count, total, least, most, last, *_ = cast("tuple[int, ...]", rest)
+        return {
+            "count": count,
+            "mean": total / count * scale,
+            "min": least * scale,
+            "max": most * scale,
+            "last": last * scale,
+        }
+    if kind == Kind.SKETCH:
+        whole = cast("sketch.Sketch", rest)
+        points = {f"p{round(q * 100)}": quantile(value, q) for q in (0.5, 0.95, 0.99)}
+        return {
+            "count": sketch.count(whole),
+            "sum": whole[2] * scale,
+            **{name: None if point is None else point * scale for name, point in points.items()},
+        }
+    if kind == Kind.TALLY:
+        return dict(zip(rest[::2], rest[1::2], strict=True))
+    return list(rest)
 
 
 def as_prometheus(record: Record) -> int:

@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _BURST = 5
@@ -40,13 +41,13 @@ class KeyValues(logging.Formatter):
 class Repeats(logging.Filter):
     """Lets ``_BURST`` events of one name through, then one a minute, which says how many were held back."""
 
-    def __init__(self, clock: object = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
         self._seen: dict[tuple[str, int], list[float]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        now = self._clock()  # type: ignore[operator]
+        now = self._clock()
         key = (record.name + str(record.msg), record.levelno)
         if key not in self._seen and len(self._seen) >= _MAX_KEYS:
             self._seen.pop(next(iter(self._seen)))

@@ -48,10 +48,6 @@ class WireError(StonechatError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
 
 
-class RetryLater(WireError):
-    """What was asked for may succeed when it is asked again: keep the bytes, do not acknowledge them."""
-
-
 class Refused(WireError):
     """These bytes will never be taken: count them with their reason and let them go."""
 

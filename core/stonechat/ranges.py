@@ -87,14 +87,6 @@ def cover_union(*covers: Cover) -> Cover:
     return tuple(result)
 
 
-def cover_ranges(cover: Cover) -> dict[int, Ranges]:
-    """A cover as ranges by epoch."""
-    by_epoch: dict[int, list[tuple[int, int]]] = {}
-    for epoch, low, high in cover:
-        by_epoch.setdefault(epoch, []).append((low, high))
-    return {epoch: union(ranges) for epoch, ranges in by_epoch.items()}
-
-
 def cover_size(cover: Cover) -> int:
     """How many windows or events a cover holds."""
     return sum(high - low + 1 for _, low, high in cover)

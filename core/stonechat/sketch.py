@@ -112,16 +112,3 @@ def quantile(sketch: Sketch, q: float) -> float | None:
             break
     gamma = math.exp(width)
     return 2.0 * math.exp(key * width) / (1.0 + gamma)
-
-
-def share_above(sketch: Sketch, threshold: float) -> float | None:
-    """The share of values above a threshold, within the sketch's accuracy of it; None when it is empty."""
-    total = count(sketch)
-    if not total:
-        return None
-    if threshold < 0:
-        return 1.0
-    if threshold < 1:
-        return 1.0 - sketch[1] / total
-    limit = math.log(threshold) / log_gamma(sketch[0])
-    return sum(n for key, n in zip(sketch[3::2], sketch[4::2], strict=True) if key > limit) / total

@@ -6,10 +6,10 @@ Everything is in base units: seconds, bytes, shares in [0, 1], tokens a second, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import cast
 
 from stonechat import sketch
-from stonechat.catalog import BY_ID, Kind, metric_id
+from stonechat.catalog import BY_ID, metric_id
 from stonechat.record import DEVICE, Series, Values
 from stonechat.values import Value, fold
 
@@ -104,31 +104,3 @@ def summarise(values: Values) -> Figures:
         for name, metric in gauges.items():
             figures[name] = scaled(metric, mean(source[metric])) if metric in source else None
     return figures
-
-
-def plain_value(metric: int, value: Value) -> Any:
-    """A value for people and other programs: a number, or a mapping of a distribution's or tally's parts."""
-    kind, rest = value[0], value[1:]
-    scale = BY_ID[metric].scale if metric in BY_ID else 1.0
-    if kind == Kind.COUNTER:
-        return cast("int", rest[0]) * scale
-    if kind == Kind.GAUGE:
-        count, total, least, most, last, *_ = cast("tuple[int, ...]", rest)
-        return {
-            "count": count,
-            "mean": total / count * scale,
-            "min": least * scale,
-            "max": most * scale,
-            "last": last * scale,
-        }
-    if kind == Kind.SKETCH:
-        whole = cast("sketch.Sketch", rest)
-        points = {f"p{round(q * 100)}": quantile(value, q) for q in (0.5, 0.95, 0.99)}
-        return {
-            "count": sketch.count(whole),
-            "sum": whole[2] * scale,
-            **{name: None if point is None else point * scale for name, point in points.items()},
-        }
-    if kind == Kind.TALLY:
-        return dict(zip(rest[::2], rest[1::2], strict=True))
-    return list(rest)

@@ -31,9 +31,6 @@ Value = tuple[int | str, ...]
 HISTOGRAM_BINS = 20
 """Bins of [0, 1], each a twentieth wide; 1.0 falls into the last."""
 
-WEIGHT = 1000
-"""A histogram's weight of one exchange that stands for itself."""
-
 VECTOR_MIN_COUNT = 20
 """A vector sum of fewer values than this never travels: it would give one of them away."""
 
@@ -60,11 +57,6 @@ def tally(counts: dict[str, int]) -> Value:
 def tally_counts(value: Value) -> dict[str, int]:
     """The counts of a tally, by key."""
     return dict(zip(value[1::2], value[2::2], strict=True))  # type: ignore[arg-type]
-
-
-def histogram_bin(score: float) -> int:
-    """The bin of a score in [0, 1]."""
-    return min(HISTOGRAM_BINS - 1, max(0, int(score * HISTOGRAM_BINS)))
 
 
 def fold(one: Value, other: Value) -> Value:

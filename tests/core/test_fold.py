@@ -164,10 +164,5 @@ def test_quantiles_agree_with_the_reference_implementation() -> None:
         assert sketch.quantile(ours, q) == pytest.approx(peer.get_quantile_value(q), rel=1e-9)
 
 
-def test_shares_above_a_threshold() -> None:
-    one = sketch.of([0, 10, 100, 1000])
-    assert sketch.share_above(one, 50) == 0.5
-    assert sketch.share_above(one, -1) == 1.0
-    assert sketch.share_above(one, 0.5) == 0.75
-    assert sketch.share_above(sketch.of([]), 1) is None
+def test_an_empty_sketch_has_no_quantile() -> None:
     assert sketch.quantile(sketch.of([]), 0.5) is None
