@@ -14,7 +14,7 @@ Files = dict[str, bytes]
 def read(directory: Path) -> Files:
     """Every file of a directory."""
     return (
-        {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
+        {path.name: path.read_bytes() for path in sorted(directory.iterdir()) if path.is_file()}
         if directory.exists()
         else {}
     )
@@ -38,7 +38,7 @@ def cut(before: Files, after: Files, rng: random.Random) -> Files:
         return rng.choice([before, after])
     share = rng.choice([0.0, 0.1, 0.5, 0.9, 1.0])
     left: Files = {}
-    for name in before.keys() | after.keys():
+    for name in sorted(before.keys() | after.keys()):
         old, new = before.get(name), after.get(name)
         if old is None or new is None:
             present = old if rng.random() > share else new  # a file that was made or removed: either way

@@ -29,15 +29,20 @@ def open_store(directory: str, max_size: int) -> tuple[Store, dict[str, str] | N
     try:
         return Store(path, max_size), None
     except (sqlite3.Error, Foreign) as error:
-        if not (isinstance(error, Foreign) or is_damage(error) or _takes_files(directory, error)):
+        if not (
+            isinstance(error, Foreign) or is_damage(directory, error) or _will_not_open(directory, error)
+        ):
             raise
         attributes = put_aside(directory, error)
         return Store(path, max_size), attributes
 
 
-def is_damage(error: BaseException) -> bool:
-    """Whether SQLite says that the file's content, not the disk, is what is wrong."""
+def is_damage(directory: str, error: BaseException) -> bool:
+    """Whether the content of a directory's database, not the disk, is what is wrong."""
     if isinstance(error, sqlite3.OperationalError):
+        if "readonly" in str(error):
+            # A header that names a later version of the format makes SQLite refuse to write, whatever the disk does.
+            return os.access(os.path.join(directory, FILE), os.W_OK) and _takes_files(directory)
         return any(word in str(error) for word in ("no such", "malformed", "decode", "has no column"))
     return isinstance(error, sqlite3.DatabaseError)
 
@@ -86,10 +91,13 @@ def free_bytes(directory: str) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _takes_files(directory: str, error: sqlite3.Error) -> bool:
-    """Whether a directory takes a file of some size, so that it is the database alone that does not open."""
-    if any(word in str(error) for word in ("full", "readonly", "locked")):
-        return False
+def _will_not_open(directory: str, error: sqlite3.Error) -> bool:
+    """Whether it is the database alone that does not open, for a reason that waiting does not cure."""
+    return not any(word in str(error) for word in ("full", "readonly", "locked")) and _takes_files(directory)
+
+
+def _takes_files(directory: str) -> bool:
+    """Whether a directory takes a file of some size."""
     path = os.path.join(directory, "spool.probe")
     try:
         with open(path, "wb") as file:

@@ -642,7 +642,7 @@ class Spool:
                 break
             except BaseException as error:
                 store.close()
-                if store.fresh or not files.is_damage(error):
+                if store.fresh or not files.is_damage(self.directory, error):
                     raise
                 damaged = files.put_aside(self.directory, error)
                 store = Store(os.path.join(self.directory, FILE), self._max_size)
@@ -689,11 +689,11 @@ class Spool:
             raise error  # the tables in memory: nothing is left to fall back on
         self.setbacks += 1
         self._lost = []
-        damaged = files.is_damage(error)
+        damaged = files.is_damage(self.directory, error)
         try:
             store.rollback()
         except sqlite3.Error as second:
-            damaged = damaged or files.is_damage(second)
+            damaged = damaged or files.is_damage(self.directory, second)
         if not damaged:
             self._to_memory(error)
             return

@@ -239,6 +239,19 @@ def test_a_damaged_file_is_put_aside_and_an_event_says_so(device: Device) -> Non
     assert (device.directory / "spool.db.bad-4").read_bytes().startswith(b"not a database 3")
 
 
+def test_a_header_that_makes_sqlite_read_only_is_damage_and_not_a_disk_that_refuses(device: Device) -> None:
+    spool = device.open()
+    device.windows(spool, 2)
+    spool.close()
+    with open(device.directory / "spool.db", "r+b") as file:
+        file.seek(18)  # the version that is needed to write
+        file.write(b"\x07")
+    spool = device.open()
+    device.windows(spool, 1)
+    assert not spool.stats().in_memory
+    assert kinds(spool) == [EventKind.SPOOL_QUARANTINED]
+
+
 def test_a_file_that_turns_out_damaged_on_the_way_is_put_aside_and_numbers_go_on(device: Device) -> None:
     spool = device.open()
     device.windows(spool, 400, bulk=200)  # more than SQLite keeps in memory
