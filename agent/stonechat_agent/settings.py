@@ -96,6 +96,58 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Privacy:
+    """Which texts of users and models are kept on the device, and which leave it."""
+
+    journal: str = option(
+        kinds.one_of("none", "flagged", "sampled", "all"),
+        "flagged",
+        "exchanges whose texts the journal keeps, redacted; what is known of an exchange without its texts is always kept",
+    )
+    sample: float = option(
+        kinds.number(0, 1), 0.02, 'share of exchanges whose texts are kept where journal is "sampled"'
+    )
+    upload: str = option(
+        kinds.one_of("none", "flagged", "all"),
+        "none",
+        "exchanges whose texts, as the journal has them, go to the collector with what else is known of them",
+    )
+    patterns: dict[str, str] = option(
+        kinds.patterns(32), {}, "own regular expressions by name; what they match is redacted as [NAME]"
+    )
+
+    def conflicts(self, given: set[str]) -> Iterator[Conflict]:
+        if self.upload != "none" and self.journal == "none":
+            yield Conflict("upload", 'must be "none" where journal is "none": only what is kept can be sent')
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The log of exchanges and events on the device."""
+
+    path: str = option(kinds.absolute_path(), "", "directory of the journal; default: the state directory")
+    max_size_bytes: int = option(
+        kinds.size("1MiB", "1TiB"), "64MiB", "bound of the journal; the oldest goes first"
+    )
+    max_age_ns: int = option(kinds.duration("1m", "3650d"), "30d", "age at which an entry is deleted")
+
+
+@dataclass(frozen=True)
+class Exchanges:
+    """Which exchanges are told to the collector one by one, without texts unless privacy.upload says otherwise."""
+
+    sample: float = option(
+        kinds.number(0, 1), 0.01, "share of all exchanges that is sent, whatever they are like"
+    )
+    slow_ns: int = option(
+        kinds.duration("10ms", "1h"), "30s", "duration from which an exchange is slow, and sent"
+    )
+    most_per_hour: int = option(
+        kinds.integer(0, 100_000), 60, "exchanges that are sent in an hour at most; 0: none"
+    )
+
+
+@dataclass(frozen=True)
 class Spool:
     """The durable store of what no collector has acknowledged."""
 
@@ -139,6 +191,9 @@ class Settings:
     engines: tuple[Engine, ...] = config.tables(Engine, key="engine")
     sampling: Sampling = config.table(Sampling)
     window: Window = config.table(Window)
+    privacy: Privacy = config.table(Privacy)
+    journal: Journal = config.table(Journal)
+    exchanges: Exchanges = config.table(Exchanges)
     spool: Spool = config.table(Spool)
     mqtt: Mqtt = config.table(Mqtt)
     local: Local = config.table(Local)
@@ -183,9 +238,10 @@ def load(
     device, spool, mqtt = settings.device, settings.spool, settings.mqtt
     if not device.id:
         device = replace(device, id=_own_device_id(file, faults))
-    if not spool.path:
-        system = os.geteuid() == 0 or os.access("/var/lib/stonechat", os.W_OK)
-        spool = replace(spool, path=state_directory("stonechat", environ, system=system))
+    system = os.geteuid() == 0 or os.access("/var/lib/stonechat", os.W_OK)
+    state = state_directory("stonechat", environ, system=system)
+    spool = replace(spool, path=spool.path or state)
+    journal = replace(settings.journal, path=settings.journal.path or state)
     files: dict[str, Any] = {}
     for key in LINK_FILES:
         if name := getattr(mqtt, key):
@@ -194,7 +250,9 @@ def load(
                 faults.extend(_unreadable(files[key], file, f"mqtt.{key}", as_service))
     if faults:
         raise ConfigError(faults)
-    return replace(settings, device=device, spool=spool, mqtt=replace(mqtt, **files), file=file)
+    return replace(
+        settings, device=device, spool=spool, journal=journal, mqtt=replace(mqtt, **files), file=file
+    )
 
 
 def _unreadable(path: str, source: str, key: str, as_service: bool) -> Iterator[Fault]:

@@ -337,6 +337,10 @@ METRICS: tuple[Metric, ...] = (
         _X,
         "Sum of the answers' embeddings; only with 20 or more.",
     ),
+    Metric(
+        242, "stonechat.answers.checked", "{exchange}", _C, _X, "Answers that the checks of every answer saw."
+    ),
+    Metric(243, "stonechat.findings", "{exchange}", _T, _X, "Answers beyond a threshold, by what was found."),
 )
 
 BY_ID: dict[int, Metric] = {metric.id: metric for metric in METRICS}

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from stonechat.transcript import Transcript
+
 
 class Provenance(str, Enum):
     """Where a figure comes from, from best to worst."""
@@ -38,6 +40,14 @@ class Operation(str, Enum):
     OTHER = "other"
 
 
+class Source(str, Enum):
+    """How an exchange reached the agent."""
+
+    RELAY = "relay"
+    RECORD = "record"  # an application told of it
+    REPLAY = "replay"  # out of a file
+
+
 class Quantity(NamedTuple):
     """A whole number and where it comes from. Units are those of the field that holds it."""
 
@@ -55,6 +65,11 @@ class Exchange:
     """
 
     engine: str
+    id: str = ""  # drawn when the exchange is taken in: see ``ids.exchange_id``
+    source: Source = Source.RELAY
+    wall_ms: int | None = None  # wall clock, ms since 1970, when the request was accepted
+    conversation: str | None = None  # pseudonyms, keyed on the device
+    user: str | None = None
     operation: Operation = Operation.OTHER
     dialect: str | None = None
     request_model: str | None = None
@@ -89,10 +104,14 @@ class Exchange:
 
     request_bytes: int = 0
     response_bytes: int = 0
+    tool_calls: int = 0
     chunks: int = 0  # pieces of streamed answer that carried text, reasoning or a tool call
     notes: set[str] = field(
         default_factory=set
     )  # short closed words: "body_over_bound", "parser_failed", ...
+    scores: dict[str, float] = field(default_factory=dict)  # judgements in [0, 1] by name
+    findings: tuple[str, ...] = ()  # names of the judgements that are beyond their threshold
+    transcript: Transcript | None = field(default=None, repr=False)
 
     def elapsed(self, instant_ns: int | None) -> int | None:
         """Nanoseconds from accepting the request to ``instant_ns``; None when that never came."""

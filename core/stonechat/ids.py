@@ -11,6 +11,7 @@ from hashlib import blake2b
 DEVICE_ID_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
 IDENTIFIER_LIMIT = 64
 
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, in lower case
 _DEVICE_ID = re.compile(DEVICE_ID_PATTERN, re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:/@+-]+", re.ASCII)
 _MACHINE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
@@ -35,6 +36,22 @@ def device_id_from_machine_id(machine_id: str) -> str:
     if _MACHINE_ID.fullmatch(text) is None or text == "0" * 32:
         raise ValueError("a machine id must be 32 hexadecimal digits, not all zero")
     return "dev-" + blake2b(bytes.fromhex(text), digest_size=6, person=b"stonechat-device").hexdigest()
+
+
+def exchange_id(wall_ms: int, random: int) -> str:
+    """Return the id of an exchange: 13 characters of ``0-9a-z`` without i, l, o and u, that sort by time.
+
+    Args:
+        wall_ms: ms since 1970 (its low 43 bits count: they last until 2248).
+        random: 22 random bits, so that ids of one millisecond differ.
+    """
+    number = (wall_ms & ((1 << 43) - 1)) << 22 | (random & ((1 << 22) - 1))
+    return "".join(_DIGITS[number >> shift & 31] for shift in range(60, -1, -5))
+
+
+def is_exchange_id(text: str) -> bool:
+    """Tell whether text has the form of ``exchange_id``."""
+    return len(text) == 13 and all(character in _DIGITS for character in text)
 
 
 def identifier(text: str, limit: int = IDENTIFIER_LIMIT) -> str | None:

@@ -182,6 +182,32 @@ def labels(limit: int) -> Kind[dict[str, str]]:
     return Kind("table", expected, read)
 
 
+def patterns(limit: int) -> Kind[dict[str, str]]:
+    """A table of at most ``limit`` regular expressions by name, none of which matches the empty text."""
+    expected = f"a table of at most {limit} regular expressions such as {{ order = 'A-[0-9]{{6}}' }}"
+    key_pattern = re.compile(r"[a-z][a-z0-9_]{0,30}", re.ASCII)
+
+    def read(value: object) -> dict[str, str]:
+        if not isinstance(value, dict) or len(value) > limit:
+            raise TypeError
+        for key, text in value.items():
+            if key_pattern.fullmatch(key) is None:
+                raise ValueError(
+                    f'must be {expected}; the name "{key[:31]}" must be a-z, 0-9, "_" and start with a letter'
+                )
+            if not isinstance(text, str) or not 0 < len(text) <= 512:
+                raise ValueError(f"must be {expected}; {key} must be text of 1 to 512 characters")
+            try:
+                matches_nothing = re.compile(text).search("")
+            except (re.error, RecursionError, OverflowError) as error:
+                raise ValueError(f"must be {expected}; {key} is not a regular expression: {error}") from None
+            if matches_nothing:
+                raise ValueError(f"must be {expected}; {key} must not match the empty text")
+        return dict(value)
+
+    return Kind("table", expected, read)
+
+
 def address() -> Kind[Address]:
     """Host and port to listen on: ``"127.0.0.1:8089"``, ``"[::1]:8089"``, ``"localhost:0"``."""
 

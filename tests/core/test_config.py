@@ -332,3 +332,24 @@ def test_no_document_makes_the_reader_raise(document: dict[str, Any]) -> None:
 @given(st.binary(max_size=200))
 def test_no_file_makes_the_reader_raise(content: bytes) -> None:
     config.read_text(Plant, content, "plant.toml")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ({"order": "A-[0-9"}, "order is not a regular expression"),
+        ({"order": "[0-9]*"}, "must not match the empty text"),
+        ({"Order!": "x"}, 'the name "Order!"'),
+        ({"order": ""}, "text of 1 to 512 characters"),
+        ({"order": 1}, "text of 1 to 512 characters"),
+        ([], "a table of at most 2"),
+        ({"a": "x", "b": "x", "c": "x"}, "a table of at most 2"),
+    ],
+)
+def test_what_is_no_table_of_patterns(value: object, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        kinds.patterns(2).read(value)
+
+
+def test_patterns_are_kept_as_they_are() -> None:
+    assert kinds.patterns(2).read({"order": "A-[0-9]{6}"}) == {"order": "A-[0-9]{6}"}

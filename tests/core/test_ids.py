@@ -57,3 +57,16 @@ def test_an_identifier_is_within_charset_and_limit(text: str, limit: int) -> Non
     found = ids.identifier(text, limit)
     fits = len(text) <= limit and re.fullmatch(r"[A-Za-z0-9._:/@+-]+", text) is not None
     assert found == (text if fits else None)
+
+
+@given(st.integers(0, (1 << 43) - 2), st.integers(0, (1 << 22) - 1), st.integers(0, (1 << 22) - 1))
+def test_exchange_ids_sort_by_time_and_have_one_form(wall: int, one: int, other: int) -> None:
+    earlier, later = ids.exchange_id(wall, one), ids.exchange_id(wall + 1, other)
+    assert earlier < later
+    assert ids.is_exchange_id(earlier)
+    assert (one == other) == (earlier == ids.exchange_id(wall, other))
+
+
+@pytest.mark.parametrize("text", ["", "0" * 12, "0" * 14, "O" * 13, "i" * 13, "0" * 12 + "\n"])
+def test_what_is_no_exchange_id(text: str) -> None:
+    assert not ids.is_exchange_id(text)
