@@ -102,7 +102,7 @@ class Privacy:
     journal: str = option(
         kinds.one_of("none", "flagged", "sampled", "all"),
         "flagged",
-        "exchanges whose texts the journal keeps, redacted; what is known of an exchange without its texts is always kept",
+        "exchanges whose texts the journal keeps, redacted; the figures of every exchange are kept",
     )
     sample: float = option(
         kinds.number(0, 1), 0.02, 'share of exchanges whose texts are kept where journal is "sampled"'
