@@ -103,6 +103,7 @@ class Spool:
         window_step_ms: int,
         boot_id: str,
         free_bytes: Callable[[str], int],
+        on_event: Callable[[Event], object],
     ) -> None:
         """For ``open``, which also brings the files up."""
         self.directory = directory
@@ -115,6 +116,7 @@ class Spool:
         self._clock = clock
         self._max_size, self._min_free = max_size, min_free
         self._free_bytes = free_bytes
+        self._on_event = on_event
         self._lock: Lock | None = None
         self._disk: Store | None = None
         self._ring: Store | None = None
@@ -152,6 +154,7 @@ class Spool:
         window_step_ms: int = 60_000,
         boot_id: str = "",
         free_bytes: Callable[[str], int] = files.free_bytes,
+        on_event: Callable[[Event], object] = lambda _: None,
     ) -> Spool:
         """Open the spool of a directory, made if missing, and begin a new run in one synced commit.
 
@@ -166,6 +169,7 @@ class Spool:
             window_step_ms: nominal length of a window.
             boot_id: the kernel's boot id, so that runs since one boot share what is known of the time.
             free_bytes: free bytes of the disk that a directory lies on.
+            on_event: told of each event once it is committed, those of the spool's own included.
 
         Raises:
             SpoolInUse: another process has it open.
@@ -179,6 +183,7 @@ class Spool:
             window_step_ms=window_step_ms,
             boot_id=boot_id,
             free_bytes=free_bytes,
+            on_event=on_event,
         )
         try:
             spool._open_disk(begun=False)
@@ -242,6 +247,7 @@ class Spool:
             event, offered = dated, (dated,)
         row = event_row(self._run, event, State.OFFERED if offered else State.HELD)
         self._commit_new(Stream.EVENT, row, event)
+        self._on_event(event)
         return Kept(row.low, row.id, offered)
 
     def _event(
@@ -277,12 +283,14 @@ class Spool:
         store.begin()
         lost, notes = self._lost, self._notes
         self._lost = []
-        for loss in lost:
+        told = [
             self._write_event(store, EventKind.LOSS, loss.key, Severity.WARNING, loss.attributes())
+            for loss in lost
+        ]
         for key in {loss.key for loss in lost}:
             self._room.coalesce(store, name_of(EventKind.LOSS, key))
         for kind, severity, attributes in notes:
-            self._write_event(store, kind, "spool", severity, attributes)
+            told.append(self._write_event(store, kind, "spool", severity, attributes))
         for number in self._changed_runs:
             store.put_run(self._runs[number])
         for name, slots in self._slots.items():
@@ -296,6 +304,8 @@ class Spool:
             slots.changed = False
         for loss in lost:
             self.losses[loss.key] += loss.lost
+        for event in told:
+            self._on_event(event)
         if store.checkpoint_due:
             try:
                 store.checkpoint()
@@ -490,10 +500,11 @@ class Spool:
 
     def _write_event(
         self, store: Store, kind: str, key: str, severity: Severity, attributes: Mapping[str, Any]
-    ) -> None:
+    ) -> Event:
         """Add an event of the spool's own to the transaction that is open."""
         event = self._event(kind, key, severity, attributes, self._clock())
         store.insert(Stream.EVENT, event_row(self._run, event, State.HELD), codec.encode([event]))
+        return event
 
     def fold(self) -> bool:
         """Let the oldest held windows climb a rung, in the transaction that commits next; False when none can."""

@@ -400,3 +400,20 @@ def test_a_copy_of_the_spool_is_another_run(device: Device) -> None:
     one, other = device.open(), clone.open()
     assert one.order == other.order
     assert one.epoch != other.epoch
+
+
+def test_every_event_is_told_once_it_is_committed_losses_and_faults_of_the_spool_included(
+    device: Device,
+) -> None:
+    told: list[str] = []
+    spool = device.open(on_event=lambda event: told.append(event.kind))
+    spool.append_event(EventKind.STARTED, "agent", Severity.INFO)
+    fill(spool, pages=0)
+    device.windows(spool, 200, bulk=20)
+    empty(spool)
+    device.clock.pass_ms(RETRY)
+    device.windows(spool, 1)
+    assert told[0] == EventKind.STARTED
+    assert set(told) == {EventKind.STARTED, EventKind.SPOOL_UNWRITABLE, EventKind.SPOOL_RECOVERED}
+    spool.close()
+    assert sorted(told) == sorted(event.kind for event in events(device.open()))
