@@ -1,0 +1,55 @@
+"""Model names out of traffic: only what an engine lists, or the configuration does, is passed on."""
+
+from __future__ import annotations
+
+import pytest
+
+from stonechat.exchange import Exchange
+from stonechat_agent.models import MOST, KnownModels
+
+
+def settled(models: KnownModels, request: str | None, response: str | None) -> tuple[str | None, str | None]:
+    exchange = Exchange(engine="box", request_model=request, response_model=response)
+    models.settle(exchange)
+    return exchange.request_model, exchange.response_model
+
+
+@pytest.mark.parametrize(
+    ("request_model", "response_model", "expected"),
+    [
+        ("qwen:0.5b", "qwen:0.5b", ("qwen:0.5b", "qwen:0.5b")),
+        ("llama3", "llama3", ("llama3", "llama3")),
+        ("llama3:latest", None, ("llama3:latest", None)),
+        ("my-secret", "qwen:0.5b", ("other", "qwen:0.5b")),
+        ("my-secret", "my-secret", ("other", "other")),
+        ("tuned", None, ("tuned", None)),
+        (None, None, (None, None)),
+        ("other", "other", ("other", "other")),
+    ],
+)
+def test_names_that_no_one_lists_are_other(
+    request_model: str | None, response_model: str | None, expected: tuple[str | None, str | None]
+) -> None:
+    models = KnownModels({"box": ["tuned"]})
+    models.listed("box", ["qwen:0.5b", "llama3:latest"])
+    assert settled(models, request_model, response_model) == expected
+
+
+def test_an_engine_whose_answer_has_a_new_name_is_asked_again() -> None:
+    asked: list[str] = []
+    models = KnownModels({}, asked.append)
+    assert settled(models, "new", "new") == ("other", "other")
+    assert settled(models, "typo", None) == ("other", None)
+    assert asked == ["box"]
+    models.listed("box", ["new"])
+    assert settled(models, "new", "new") == ("new", "new")
+    assert settled(models, None, "other") == (None, "other")
+    assert asked == ["box"]
+
+
+def test_engines_do_not_lend_each_other_names_and_a_list_has_a_bound() -> None:
+    models = KnownModels({})
+    models.listed("shelf", ["qwen"])
+    assert settled(models, "qwen", "qwen") == ("other", "other")
+    models.listed("box", [f"m{n:04}" for n in range(2 * MOST)])
+    assert settled(models, "m0000", f"m{2 * MOST - 1:04}") == ("m0000", "other")
