@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -10,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
+from tests.system.agents import Agent, free_port
 
 pytestmark = pytest.mark.system
 
@@ -28,78 +28,6 @@ FORBIDDEN = (
     "http.client",
     "urllib.request",
 )
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-class Agent:
-    """A real agent with its own directory and ports, and no engine behind it until a test makes one."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.file = directory / "agent.toml"
-        self.engine, self.relay, self.local = free_port(), free_port(), free_port()
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def configure(self, *, label: str = "a", more: str = "", broker: int = 0) -> None:
-        self.file.write_text(
-            f"""\
-[device]
-id = "tested"
-labels = {{ ring = "{label}" }}
-[engine]
-upstream = "http://127.0.0.1:{self.engine}"
-listen = "127.0.0.1:{self.relay}"
-[window]
-length = "1s"
-[spool]
-path = "{self.directory / "spool"}"
-min_free = "0B"
-[local]
-listen = "127.0.0.1:{self.local}"
-[mqtt]
-url = "{f"mqtt://127.0.0.1:{broker}" if broker else ""}"
-{more}
-"""
-        )
-
-    def start(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "stonechat_agent", "agent", "--config", str(self.file)],
-            stderr=(self.directory / "log").open("ab"),
-        )
-        self.wait(lambda: "agent started" in self.log())
-
-    def log(self) -> str:
-        return (self.directory / "log").read_text()
-
-    def wait(self, until: Callable[[], bool], seconds: float = 20) -> None:
-        deadline = time.monotonic() + seconds
-        while not until():
-            assert time.monotonic() < deadline, self.log()
-            assert self.process is None or self.process.poll() is None, self.log()
-            time.sleep(0.05)
-
-    def get(self, path: str) -> tuple[int, bytes]:
-        connection = HTTPConnection("127.0.0.1", self.local, timeout=5)
-        try:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
-
-    def status(self) -> dict[str, object]:
-        return dict(json.loads(self.get("/v1/status")[1]))
-
-    def stop(self) -> int:
-        assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(20)
 
 
 @pytest.fixture
@@ -157,9 +85,9 @@ def test_exchanges_are_counted_kept_and_shown(agent: Agent) -> None:
     agent.start()
     for _ in range(3):
         assert ask(agent.relay) == 502
-    agent.wait(lambda: dict(agent.status()["recent"])["errors"] == 3)  # type: ignore[call-overload]
+    agent.wait(lambda: dict(agent.status()["recent"])["errors"] == 3)
     status = agent.status()
-    assert dict(status["recent"])["exchanges"] == 3  # type: ignore[call-overload]
+    assert dict(status["recent"])["exchanges"] == 3
     agent.wait(lambda: "is down" in str(agent.status()["sentence"]))
     assert (
         b'error_type_total{engine="engine",operation="chat",value="engine_refused"} 3'
@@ -215,7 +143,7 @@ def test_a_reload_that_is_wrong_changes_nothing_and_one_that_is_right_does(agent
     os.kill(agent.process.pid, signal.SIGHUP)
     agent.wait(lambda: " reloaded file=" in agent.log())
     assert ask(agent.relay) == 502
-    agent.wait(lambda: dict(agent.status()["recent"])["errors"] == 1)  # type: ignore[call-overload]
+    agent.wait(lambda: dict(agent.status()["recent"])["errors"] == 1)
 
 
 def test_a_reload_keeps_the_streams_of_engines_that_did_not_change(agent: Agent) -> None:

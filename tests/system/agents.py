@@ -1,0 +1,85 @@
+"""A real agent as a process, with a directory and ports of its own, for tests to configure and to ask."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+class Agent:
+    """A real agent with its own directory and ports, and no engine behind it until a test makes one."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.file = directory / "agent.toml"
+        self.engine, self.relay, self.local = free_port(), free_port(), free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, *, label: str = "a", more: str = "", broker: int = 0) -> None:
+        self.file.write_text(
+            f"""\
+[device]
+id = "tested"
+labels = {{ ring = "{label}" }}
+[engine]
+upstream = "http://127.0.0.1:{self.engine}"
+listen = "127.0.0.1:{self.relay}"
+[window]
+length = "1s"
+[spool]
+path = "{self.directory / "spool"}"
+min_free = "0B"
+[local]
+listen = "127.0.0.1:{self.local}"
+[mqtt]
+url = "{f"mqtt://127.0.0.1:{broker}" if broker else ""}"
+{more}
+"""
+        )
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "stonechat_agent", "agent", "--config", str(self.file)],
+            stderr=(self.directory / "log").open("ab"),
+        )
+        self.wait(lambda: "agent started" in self.log())
+
+    def log(self) -> str:
+        return (self.directory / "log").read_text()
+
+    def wait(self, until: Callable[[], bool], seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while not until():
+            assert time.monotonic() < deadline, self.log()
+            assert self.process is None or self.process.poll() is None, self.log()
+            time.sleep(0.05)
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        connection = HTTPConnection("127.0.0.1", self.local, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def status(self) -> dict[str, Any]:
+        return dict(json.loads(self.get("/v1/status")[1]))
+
+    def stop(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(20)
