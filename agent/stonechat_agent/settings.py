@@ -125,7 +125,7 @@ class Privacy:
 class Journal:
     """The log of exchanges and events on the device."""
 
-    path: str = option(kinds.absolute_path(), "", "directory of the journal; default: the state directory")
+    path: str = option(kinds.absolute_path(), "", "directory of the journal; default: that of the spool")
     max_size_bytes: int = option(
         kinds.size("1MiB", "1TiB"), "64MiB", "bound of the journal; the oldest goes first"
     )
@@ -238,10 +238,10 @@ def load(
     device, spool, mqtt = settings.device, settings.spool, settings.mqtt
     if not device.id:
         device = replace(device, id=_own_device_id(file, faults))
-    system = os.geteuid() == 0 or os.access("/var/lib/stonechat", os.W_OK)
-    state = state_directory("stonechat", environ, system=system)
-    spool = replace(spool, path=spool.path or state)
-    journal = replace(settings.journal, path=settings.journal.path or state)
+    if not spool.path:
+        system = os.geteuid() == 0 or os.access("/var/lib/stonechat", os.W_OK)
+        spool = replace(spool, path=state_directory("stonechat", environ, system=system))
+    journal = replace(settings.journal, path=settings.journal.path or spool.path)
     files: dict[str, Any] = {}
     for key in LINK_FILES:
         if name := getattr(mqtt, key):
