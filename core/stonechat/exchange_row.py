@@ -176,17 +176,17 @@ def unpack(plain: object) -> Row:
         Refused: it is no row, or a field does not hold what its kind allows.
     """
     if not isinstance(plain, dict) or len(plain) > 4 * len(FIELDS):
-        raise Refused("an exchange must be a map of its fields")
+        raise Refused("exchange", "not a map of its fields")
     row: Row = {}
     for number, value in plain.items():
         field = _BY_ID.get(number) if isinstance(number, int) else None
         if field is None:
             continue
         if not _fits(field.kind, value):
-            raise Refused(f"field {field.name} of an exchange does not hold a {field.kind.value}")
+            raise Refused("exchange", f"field {field.name} does not hold a {field.kind.value}")
         row[field.name] = value
     if "id" not in row or "start" not in row:
-        raise Refused("an exchange must have an id and a start")
+        raise Refused("exchange", "no id or no start")
     if "scores" in row:
         row["scores"] = {name: score / 10_000 for name, score in row["scores"].items()}
     return row

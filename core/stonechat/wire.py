@@ -9,6 +9,7 @@ type     topic            list
 2        up/event         ``[2, header, [event, ...]]``
 3        up/state         ``[3, online, order, connect, epoch, wall, boottime, description, versions]``
 4        down/ack         ``[4, store, taken, refused, rejected, wanted, time, pace, echo, versions]``
+5        up/exchange      ``[5, header, [[row, texts], ...], privacy]``
 =======  ===============  ============================================================================
 
 ::
@@ -26,6 +27,9 @@ type     topic            list
     pace      ms between two batches of backlog that the collector asks for
     echo      [epoch, boottime] out of the newest message that is answered
     versions  envelope versions understood
+    row       an exchange without texts: ``exchange_row``
+    texts     what was said in it, or nil: ``exchange_texts``
+    privacy   [journal, upload]: the words of the device's settings that decide about texts
 
 An ``up/state`` of a device that is gone (the will) has ``online`` false and neither clocks nor description.
 """
@@ -36,17 +40,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
-from stonechat import columns
+from stonechat import columns, exchange_row, exchange_texts
 from stonechat.description import HASH_BYTES, MAX_BYTES
 from stonechat.envelope import VERSION, seal, unseal
 from stonechat.errors import Refused
 from stonechat.event import MAX_ATTRIBUTES, MAX_TEXT, Event, Severity
+from stonechat.exchange_row import Row
+from stonechat.exchange_texts import Texts
+from stonechat.ids import identifier
 from stonechat.ranges import Cover, Ranges
 from stonechat.record import Record, Stamp
 
 MAX_EVENTS = 256
+MAX_EXCHANGES = 64
 MAX_EPOCHS = 256
 """Epochs in a header: runs of the agent of which the spool still holds something."""
 
@@ -58,6 +66,7 @@ class Type(IntEnum):
     EVENTS = 2
     STATE = 3
     ACK = 4
+    EXCHANGES = 5
 
 
 class Stream(IntEnum):
@@ -92,6 +101,29 @@ class EventBatch:
 
     header: Header
     events: Sequence[Event]
+
+
+class Told(NamedTuple):
+    """An exchange that a device tells of. ``texts``: what was said in it; None where that stays on the device."""
+
+    row: Row
+    texts: Texts | None = None
+
+
+class Privacy(NamedTuple):
+    """The device's settings by which texts are kept and sent, as words: ``privacy.journal``, ``privacy.upload``."""
+
+    journal: str
+    upload: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeBatch:
+    """Exchanges of one device, out of all that it had. They are no part of any total."""
+
+    header: Header
+    exchanges: Sequence[Told]
+    privacy: Privacy
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +173,12 @@ def encode_events(header: Header, events: Sequence[Event]) -> bytes:
     return seal([Type.EVENTS, _header(header), [event_to_plain(event) for event in events]])
 
 
+def encode_exchanges(header: Header, exchanges: Sequence[Told], privacy: Privacy) -> bytes:
+    """Payload of ``up/exchange``. Raises ValueError when it exceeds the envelope's bound."""
+    plain = [[exchange_row.pack(row), texts] for row, texts in exchanges]
+    return seal([Type.EXCHANGES, _header(header), plain, privacy])
+
+
 def encode_state(state: State) -> bytes:
     """Payload of ``up/state``."""
     return seal(
@@ -168,7 +206,7 @@ def encode_ack(ack: Ack) -> bytes:
     return seal([Type.ACK, ack.store, taken, *answer])
 
 
-def decode(payload: bytes) -> WindowBatch | EventBatch | State | Ack:
+def decode(payload: bytes) -> WindowBatch | EventBatch | State | Ack | ExchangeBatch:
     """The message of a payload, every part checked.
 
     Raises:
@@ -177,7 +215,7 @@ def decode(payload: bytes) -> WindowBatch | EventBatch | State | Ack:
     message = unseal(payload)
     reader = _READERS.get(message[0])
     if reader is None:
-        raise Refused("type", f"type {message[0]}, 1 to 4 are known")
+        raise Refused("type", f"type {message[0]}, 1 to {max(Type)} are known")
     try:
         return reader(message[1:])
     except (TypeError, ValueError, AttributeError, IndexError, KeyError) as error:
@@ -300,11 +338,25 @@ def _read_ack(parts: list[Any]) -> Ack:
     )
 
 
-_READERS: dict[int, Callable[[list[Any]], WindowBatch | EventBatch | State | Ack]] = {
+def _read_exchanges(parts: list[Any]) -> ExchangeBatch:
+    header, exchanges, (journal, upload, *_) = _read_header(parts[0]), parts[1], parts[2]
+    if type(exchanges) is not list or not 1 <= len(exchanges) <= MAX_EXCHANGES:
+        raise Refused("exchanges", f"not a list of 1 to {MAX_EXCHANGES}")
+    if identifier(journal) is None or identifier(upload) is None:
+        raise Refused("privacy", "not the words of two settings")
+    told = [
+        Told(exchange_row.unpack(row), None if texts is None else exchange_texts.read(texts))
+        for row, texts, *_ in exchanges
+    ]
+    return ExchangeBatch(header, told, Privacy(journal, upload))
+
+
+_READERS: dict[int, Callable[[list[Any]], WindowBatch | EventBatch | State | Ack | ExchangeBatch]] = {
     Type.WINDOWS: _read_windows,
     Type.EVENTS: _read_events,
     Type.STATE: _read_state,
     Type.ACK: _read_ack,
+    Type.EXCHANGES: _read_exchanges,
 }
 
 

@@ -18,6 +18,9 @@ from stonechat._dictionary import DICTIONARIES
 from stonechat.description import canonical, hash_of
 from stonechat.errors import Refused
 from stonechat.event import Event
+from stonechat.exchange_row import Row
+from stonechat.exchange_texts import Texts
+from stonechat.ids import exchange_id
 from stonechat.record import DEVICE, Record, Stamp, from_plain, to_plain
 from stonechat.values import counter, gauge
 
@@ -62,6 +65,69 @@ def test_state_and_ack_come_back_whole() -> None:
         wire.decode(wire.encode_ack(ack))  # a store of nine bytes
     ack = replace(ack, store=b"thestore")
     assert wire.decode(wire.encode_ack(ack)) == ack
+
+
+def _row(number: int = 1) -> Row:
+    return {
+        "id": exchange_id(1_790_000_000_000 + number, number),
+        "start": 1_790_000_000_000 + number,
+        "engine": "llama",
+        "model": "qwen2.5:1.5b",
+        "outcome": "error",
+        "error_type": "timeout",
+        "duration": 2_500_000,
+        "findings": ["repetition"],
+        "scores": {"toxic": 0.25},
+    }
+
+
+TEXTS: Texts = {"prompt": [["user", "Why? \0 \U0001f600"]], "answer": "So.", "tool_calls": [["clock", "{}"]]}
+PRIVACY = wire.Privacy("flagged", "none")
+
+
+@pytest.mark.parametrize("texts", [None, TEXTS, {}])
+def test_exchanges_come_back_whole(texts: Texts | None) -> None:
+    told = [wire.Told(_row(1), texts), wire.Told(_row(2))]
+    batch = wire.decode(wire.encode_exchanges(HEADER, told, PRIVACY))
+    assert batch == wire.ExchangeBatch(HEADER, told, PRIVACY)
+
+
+def test_a_later_version_may_add_to_exchanges() -> None:
+    message = envelope.unseal(wire.encode_exchanges(HEADER, [wire.Told(_row())], PRIVACY))
+    message[2][0][0][9_999] = "a field of a later version"
+    message[2][0].append("later")
+    message[3].append("later")
+    message.append("later")
+    batch = wire.decode(envelope.seal(message))
+    assert isinstance(batch, wire.ExchangeBatch)
+    assert list(batch.exchanges) == [wire.Told(_row())]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        [[[{}, None]], ["flagged", "none"]],
+        [[], ["flagged", "none"]],
+        [[[{1: exchange_id(1, 1), 2: 5}, None]] * (wire.MAX_EXCHANGES + 1), ["flagged", "none"]],
+        [[[{1: exchange_id(1, 1), 2: 5}, None]], ["flagged"]],
+        [[[{1: exchange_id(1, 1), 2: 5}, None]], ["a sentence of its own", "none"]],
+        [[[{1: exchange_id(1, 1), 2: 5}, None]], None],
+        [[[{1: "not-an-id", 2: 5}, None]], ["flagged", "none"]],
+        [[[{1: exchange_id(1, 1), 2: -5}, None]], ["flagged", "none"]],
+        [[[{1: exchange_id(1, 1), 2: 5, 4: "two words"}, None]], ["flagged", "none"]],
+        [[[dict.fromkeys(range(1_000_000), 5), None]], ["flagged", "none"]],
+        [[[{1: exchange_id(1, 1), 2: 5}, {"answer": 7}]], ["flagged", "none"]],
+        [[[{1: exchange_id(1, 1), 2: 5}, {"answer": "x" * 70_000}]], ["flagged", "none"]],
+        [[{1: exchange_id(1, 1), 2: 5}], ["flagged", "none"]],
+    ],
+)
+def test_exchanges_that_no_device_sends_are_refused_in_a_word(body: list[object]) -> None:
+    head = [77, 3, 1_700_000_000_000, 5_000, []]
+    payload = b"\x01\x00" + envelope.compress(msgpack.packb([5, head, *body]), 0)
+    with pytest.raises(Refused) as refusal:
+        wire.decode(payload)
+    assert refusal.value.reason.isalpha()
 
 
 def _plain() -> Record:
