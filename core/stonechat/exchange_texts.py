@@ -52,30 +52,30 @@ def fitted(texts: Mapping[str, Any], most: int = MAX_SIZE) -> Texts:
     left = most
     missing = bool(texts.get("cut"))
 
-    def part(text: str, limit: int | None = None) -> str:
+    def part(text: str, limit: int = most) -> str:
         nonlocal left, missing
-        room = max(0, left if limit is None else min(left, limit))
+        room = max(0, min(left, limit))
         missing = missing or len(text) > room
         left -= min(len(text), room)
         return _sendable(text[:room])
 
-    def pairs(found: list[list[str]], limit: int | None, *, newest_first: bool) -> list[list[str]]:
+    def pairs(found: list[list[str]], *, newest_first: bool = False) -> list[list[str]]:
         nonlocal left, missing
         kept: list[list[str]] = []
         for first, second in reversed(found) if newest_first else found:
-            if len(kept) >= MAX_PAIRS or left <= OVERHEAD + MAX_NAME:
+            if len(kept) >= MAX_PAIRS or left < OVERHEAD + min(len(first), MAX_NAME):
                 missing = True
                 break
             left -= OVERHEAD
-            kept.append([part(first, limit), part(second)])
+            kept.append([part(first, MAX_NAME), part(second)])
         return kept[::-1] if newest_first else kept
 
     for name in ("answer", "error"):
         if text := part(texts.get(name, "")):
             result[name] = text
-    if calls := pairs(texts.get("tool_calls", []), MAX_NAME, newest_first=False):
+    if calls := pairs(texts.get("tool_calls", [])):
         result["tool_calls"] = calls
-    if turns := pairs(texts.get("prompt", []), None, newest_first=True):
+    if turns := pairs(texts.get("prompt", []), newest_first=True):
         result["prompt"] = turns
     if text := part(texts.get("reasoning", "")):
         result["reasoning"] = text
