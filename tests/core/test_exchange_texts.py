@@ -43,8 +43,8 @@ def test_the_answer_outlasts_the_history() -> None:
         "answer": "a" * 50,
         "reasoning": "r" * 500,
     }
-    cut = fitted(long, 50 + 83 + 70)
-    assert cut == {"answer": "a" * 50, "prompt": [["user", "new" * 5]], "reasoning": "r" * 70, "cut": True}
+    cut = fitted(long, 50 + 83 + 60)
+    assert cut == {"answer": "a" * 50, "prompt": [["user", "new" * 5]], "reasoning": "r" * 60, "cut": True}
     assert fitted({"answer": "short"}) == {"answer": "short"}
     assert fitted({"answer": "", "cut": True}) == {"cut": True}
 
