@@ -17,7 +17,8 @@ quotes only where it holds spaces or other characters than identifiers do. Durat
 pattern is found anywhere in the text, whatever its case; ``*`` and ``?`` in it stand for any characters and for one.
 
 What is unknown never matches, not even under ``not``; the exception are findings and notes, where nothing noted means
-none. Only values become parameters: names are looked up, and every other part of the SQL stands in this module.
+none. Values become parameters, names are looked up, and every other part of the SQL stands in this module. The tables
+are those of ``stonechat_agent.journal.layout``.
 """
 
 from __future__ import annotations
@@ -49,6 +50,15 @@ DECODE_RATE = (
     'CASE WHEN e."output_tokens" >= 2 AND e."decode" > 0 THEN (e."output_tokens" - 1) * 1e6 / e."decode" END'
 )
 """Tokens a second as a column: engines' decode time begins with the first token."""
+
+_PAIRS = "EXISTS (SELECT 1 FROM json_each(t.{0}) AS pair WHERE json_extract(pair.value, '$[1]') LIKE ? ESCAPE '\\')"
+_SAID = " OR ".join(
+    [
+        *(f"t.{name} LIKE ? ESCAPE '\\'" for name in ("answer", "reasoning", "error")),
+        *(_PAIRS.format(name) for name in ("prompt", "tool_calls")),
+    ]
+)
+_TEXTS = f"""(CASE WHEN e."texts" = 'kept' THEN e.seq IN (SELECT t.seq FROM texts AS t WHERE {_SAID}) END)"""  # noqa: S608
 
 _CLOSED: dict[str, tuple[str, ...]] = {
     "outcome": tuple(outcome.value for outcome in Outcome),
@@ -84,7 +94,7 @@ class WhereError(StonechatError):
 
 
 class Condition(NamedTuple):
-    """SQL for a WHERE clause over the table of exchanges, named ``e``, and its parameters in their order."""
+    """SQL for a WHERE clause over the journal's exchanges, named ``e``, and its parameters in their order."""
 
     sql: str
     parameters: tuple[object, ...]
@@ -119,7 +129,6 @@ def compile_condition(
     *,
     now_ms: int,
     scores: Sequence[str] = SCORE_NAMES,
-    texts: Callable[[str], Condition] | None = None,
 ) -> Condition:
     """Return the SQL of a condition.
 
@@ -127,12 +136,11 @@ def compile_condition(
         text: as in the module's docstring; blank is wrong.
         now_ms: ms since 1970, for ``age``.
         scores: names that count as scores without ``score.`` before them.
-        texts: the condition of a LIKE pattern on the texts of an exchange; None where there are none to search.
 
     Raises:
         WhereError: it is not in the grammar, beyond a bound, or names what is not there.
     """
-    return _Parser(text, now_ms, scores, texts).parse()
+    return _Parser(text, now_ms, scores).parse()
 
 
 def names(scores: Sequence[str] = SCORE_NAMES) -> list[str]:
@@ -167,17 +175,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 class _Parser:
     """Reads by recursive descent and writes SQL as it goes."""
 
-    def __init__(
-        self,
-        text: str,
-        now_ms: int,
-        scores: Sequence[str],
-        texts: Callable[[str], Condition] | None,
-    ) -> None:
+    def __init__(self, text: str, now_ms: int, scores: Sequence[str]) -> None:
         self._text = text
         self._now_ms = now_ms
         self._scores = scores
-        self._texts = texts
         if len(text) > MAX_CHARACTERS:
             raise WhereError(
                 text, MAX_CHARACTERS, f"{len(text)} characters", f"at most {MAX_CHARACTERS} characters"
@@ -316,11 +317,8 @@ class _Parser:
             raise self._wrong(token, "a pattern such as 'qwen*'")
         pattern = like(_unquoted(token))
         if field.holds == "texts":
-            if self._texts is None:
-                raise self._wrong(token, "another field: there are no texts to search here")
-            condition = self._texts(pattern)
-            self._parameters += condition.parameters
-            return f"({condition.sql})"
+            self._parameters += [pattern] * _TEXTS.count("?")
+            return _TEXTS
         self._parameters.append(pattern)
         column = f"COALESCE({field.sql}, '')" if field.holds == "words" else field.sql
         return f"({column} LIKE ? ESCAPE '\\')"
@@ -334,7 +332,7 @@ class _Parser:
             raise self._wrong(token, "'known' or 'unknown'")
         known = token.is_word("known") != negated
         if field.holds == "texts":
-            return '(e."texts" = 1)' if known else '(COALESCE(e."texts", 0) = 0)'
+            return f"""(e."texts" {"=" if known else "<>"} 'kept')"""
         self._parameters += field.parameters
         return f"({field.sql} IS {'NOT ' if known else ''}NULL)"
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from stonechat.exchange_row import FIELDS
 from stonechat_agent.commands import where
-from stonechat_agent.commands.where import Condition, WhereError, compile_condition
+from stonechat_agent.commands.where import WhereError, compile_condition
 
 NOW = 1_800_000_000_000
 Row = dict[str, Any]
@@ -33,6 +33,9 @@ def make_table() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:")
     columns = ", ".join(f'"{field.name}"' for field in FIELDS)
     connection.execute(f"CREATE TABLE exchanges (seq INTEGER PRIMARY KEY, {columns}, texts)")
+    connection.execute(
+        "CREATE TABLE texts (seq INTEGER PRIMARY KEY, prompt, answer, reasoning, tool_calls, error)"
+    )
     return connection
 
 
@@ -48,10 +51,18 @@ def put(connection: sqlite3.Connection, rows: list[Row]) -> None:
         names = ", ".join(f'"{name}"' for name in ("seq", *stored))
         marks = ", ".join("?" * (len(stored) + 1))
         connection.execute(f"INSERT INTO exchanges ({names}) VALUES ({marks})", (seq, *stored.values()))
+    texts = (
+        json.dumps([["user", 'My refund? Don\'t say "no"']]),
+        "Of course.",
+        json.dumps([["look", "order 42"]]),
+    )
+    connection.execute(
+        "INSERT OR REPLACE INTO texts (seq, prompt, answer, tool_calls) VALUES (0, ?, ?, ?)", texts
+    )
 
 
 def select(connection: sqlite3.Connection, text: str) -> list[int]:
-    condition = compile_condition(text, now_ms=NOW, texts=lambda like: Condition("e.seq = ?", (len(like),)))
+    condition = compile_condition(text, now_ms=NOW)
     found = connection.execute(
         f"SELECT seq FROM exchanges AS e WHERE {condition.sql} ORDER BY seq", condition.parameters
     )
@@ -71,7 +82,7 @@ ROWS: list[Row] = [
         "request_bytes": 2048,
         "findings": ["repetition", "cut"],
         "scores": {"toxic": 0.75},
-        "texts": 1,
+        "texts": "kept",
     },
     {
         "start": NOW - 60_000,
@@ -81,9 +92,9 @@ ROWS: list[Row] = [
         "streamed": False,
         "ttft": 1_999_999,
         "scores": {"toxic": 0.25, "quality": 1},
-        "texts": 0,
+        "texts": "not_flagged",
     },
-    {"start": NOW, "outcome": "aborted"},
+    {"start": NOW, "outcome": "aborted", "texts": "none"},
 ]
 
 
@@ -131,7 +142,12 @@ ROWS: list[Row] = [
         ("request_bytes > 2047", [0]),
         ("text is known", [0]),
         ("text is unknown", [1, 2]),
-        ("text ~ ''", [2]),
+        ("text ~ 'REFUND'", [0]),
+        ("text ~ 'say \"no\"'", [0]),
+        ("text ~ 'order*42'", [0]),
+        ("text ~ user", []),
+        ("text !~ refund", []),
+        ("text !~ weather", [0]),
         ("ttft > 2s AND outcome = ok", [0]),
         ("outcome = ok or outcome = error and ttft > 2s", [0]),
         ("(outcome = ok or outcome = error) and ttft > 1s", [0, 1]),
