@@ -36,7 +36,8 @@ from stonechat.record import DEVICE, Record, Series, Stamp
 from stonechat.values import Value, counter, gauge, tally
 from stonechat_collector import rollup
 from stonechat_collector.child import collect_by_hand
-from stonechat_collector.ingest import Ingest, Message
+from stonechat_collector.ingest import Ingest
+from stonechat_collector.messages import Message
 from stonechat_collector.store import Store
 
 BATCH = 60

@@ -24,7 +24,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from stonechat import topics
-from stonechat_collector.ingest import Ingest, Message
+from stonechat_collector.ingest import Ingest
+from stonechat_collector.messages import Message
 from stonechat_collector.store import StoreUnavailable
 
 log = logging.getLogger("stonechat.ingest")

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from stonechat_collector import retention, rollup
-from stonechat_collector.ingest import write_beat
+from stonechat_collector.beat import write_beat
 from stonechat_collector.store import Store, StoreUnavailable
 from stonechat_collector.watch import Watch
 

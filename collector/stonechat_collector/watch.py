@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from stonechat.event import EventKind, Severity
 from stonechat_collector import schema
-from stonechat_collector.ingest import raise_event
+from stonechat_collector.raised import raise_event
 from stonechat_collector.status import MIN_EXCHANGES, Facts, Verdict, current_recent, judge
 from stonechat_collector.store import Store
 

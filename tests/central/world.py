@@ -32,7 +32,8 @@ from stonechat_agent.uplink import Publish, Uplink
 from stonechat_agent.window import WindowBuilder
 from stonechat_collector import rollup, schema
 from stonechat_collector.buckets import Bucket
-from stonechat_collector.ingest import Ingest, Message
+from stonechat_collector.ingest import Ingest
+from stonechat_collector.messages import Message
 from stonechat_collector.store import Store, StoreUnavailable
 
 FLEET, NAME = "fleet", "device"

@@ -8,7 +8,7 @@ from stonechat import topics, wire
 from stonechat.event import Event, Severity
 from stonechat.record import DEVICE, Flag, Record, Series, Stamp, Values
 from stonechat.values import counter, gauge
-from stonechat_collector.ingest import Message
+from stonechat_collector.messages import Message
 
 NOW = 1_790_000_400_000
 MINUTE = 60_000

@@ -28,7 +28,9 @@ from stonechat.record import DEVICE, Stamp
 from stonechat.values import counter, gauge
 from stonechat_collector import rollup, schema, views
 from stonechat_collector.audit import audit
-from stonechat_collector.ingest import MAX_REJECTED, Ingest, Message
+from stonechat_collector.batch import MAX_REJECTED
+from stonechat_collector.ingest import Ingest
+from stonechat_collector.messages import Message
 from stonechat_collector.store import Store
 from stonechat_collector.taken import MAX_FRAGMENTS
 from stonechat_collector.watch import Watch

@@ -21,7 +21,8 @@ from tests.collector.making import (
 
 from stonechat import description, wire
 from stonechat_collector import schema
-from stonechat_collector.ingest import Ingest, Message
+from stonechat_collector.ingest import Ingest
+from stonechat_collector.messages import Message
 from stonechat_collector.store import Store
 
 

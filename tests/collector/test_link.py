@@ -16,8 +16,9 @@ from tests.collector.making import NOW, state_message, window, windows_message
 
 from stonechat import topics, wire
 from stonechat_collector import schema
-from stonechat_collector.ingest import Ingest, Message
+from stonechat_collector.ingest import Ingest
 from stonechat_collector.link import Link, Target
+from stonechat_collector.messages import Message
 from stonechat_collector.store import Store, StoreUnavailable
 
 pytestmark = pytest.mark.system

@@ -18,7 +18,8 @@ from tests.collector.making import MINUTE, NOW, event, events_message, window, w
 from stonechat.record import DEVICE, from_plain
 from stonechat_collector import rollup, schema
 from stonechat_collector.audit import audit
-from stonechat_collector.ingest import Ingest, Message
+from stonechat_collector.ingest import Ingest
+from stonechat_collector.messages import Message
 from stonechat_collector.store import Store
 
 WEIGHT = 90

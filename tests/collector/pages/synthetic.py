@@ -18,7 +18,8 @@ from stonechat.event import Event, Severity
 from stonechat.record import DEVICE, Record, Series, Stamp
 from stonechat.values import Value, counter, gauge, tally
 from stonechat_collector import rollup
-from stonechat_collector.ingest import Ingest, Message
+from stonechat_collector.ingest import Ingest
+from stonechat_collector.messages import Message
 from stonechat_collector.store import Store
 from stonechat_collector.watch import Watch
 
