@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from stonechat.catalog import metric_id
 
+from .aside import Aside
 from .reading import Absent, Clock, Pending, Reading, Source
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,11 @@ class _Entry:
         self.good = self.in_a_row = 0
         self.reads = self.failures = self.last_ns = self.longest_ns = 0
 
+    def ask(self, now_ns: int) -> None:
+        """Let a source that is read in another thread begin, so that it answers while the others are read."""
+        if self.opened and isinstance(self.source, Aside):
+            self.source.ask(now_ns)
+
     def sample(self, now_ns: int, clock_ns: Callable[[], int]) -> list[Reading]:
         """Return the source's readings; none where it is absent or fails. Raises nothing that a source raises."""
         if not self.opened and now_ns < self.retry_ns:
@@ -146,6 +152,8 @@ class Sampler:
             now_ns = self._clock.monotonic_ns()
         boottime_ns = self._clock.boottime_ns()
         readings: list[Reading] = []
+        for entry in self._entries:
+            entry.ask(now_ns)
         for entry in self._entries:
             readings += entry.sample(now_ns, self._clock.monotonic_ns)
         failed = tuple(entry.source.name for entry in self._entries if entry.state is State.FAILED)
