@@ -9,7 +9,7 @@ type     topic            list
 2        up/event         ``[2, header, [event, ...]]``
 3        up/state         ``[3, online, order, connect, epoch, wall, boottime, description, versions]``
 4        down/ack         ``[4, store, taken, refused, rejected, wanted, time, pace, echo, versions]``
-5        up/exchange      ``[5, header, [[row, texts], ...], privacy]``
+5        up/exchange      ``[5, header, [[row, texts, chosen, kept], ...], privacy]``
 =======  ===============  ============================================================================
 
 ::
@@ -29,6 +29,8 @@ type     topic            list
     versions  envelope versions understood
     row       an exchange without texts: ``exchange_row``
     texts     what was said in it, or nil: ``exchange_texts``
+    chosen    why the device tells of it: flagged, failed, slow or sampled
+    kept      what the device's journal has of its texts: "kept", or a word that says why there are none
     privacy   [journal, upload]: the words of the device's settings that decide about texts
 
 An ``up/state`` of a device that is gone (the will) has ``online`` false and neither clocks nor description.
@@ -104,10 +106,15 @@ class EventBatch:
 
 
 class Told(NamedTuple):
-    """An exchange that a device tells of. ``texts``: what was said in it; None where that stays on the device."""
+    """An exchange that a device tells of. ``chosen`` and ``kept`` are words, "" where the sender did not say."""
 
     row: Row
     texts: Texts | None = None
+    """What was said in it; None where that stays on the device, or was never kept."""
+    chosen: str = ""
+    """Why it is told: ``flagged``, ``failed``, ``slow`` or ``sampled``."""
+    kept: str = ""
+    """What the device's journal has of the texts: ``kept``, or why there are none."""
 
 
 class Privacy(NamedTuple):
@@ -175,7 +182,7 @@ def encode_events(header: Header, events: Sequence[Event]) -> bytes:
 
 def encode_exchanges(header: Header, exchanges: Sequence[Told], privacy: Privacy) -> bytes:
     """Payload of ``up/exchange``. Raises ValueError when it exceeds the envelope's bound."""
-    plain = [[exchange_row.pack(row), texts] for row, texts in exchanges]
+    plain = [[exchange_row.pack(told.row), *told[1:]] for told in exchanges]
     return seal([Type.EXCHANGES, _header(header), plain, privacy])
 
 
@@ -342,13 +349,16 @@ def _read_exchanges(parts: list[Any]) -> ExchangeBatch:
     header, exchanges, (journal, upload, *_) = _read_header(parts[0]), parts[1], parts[2]
     if type(exchanges) is not list or not 1 <= len(exchanges) <= MAX_EXCHANGES:
         raise Refused("exchanges", f"not a list of 1 to {MAX_EXCHANGES}")
-    if identifier(journal) is None or identifier(upload) is None:
-        raise Refused("privacy", "not the words of two settings")
     told = [
-        Told(exchange_row.unpack(row), None if texts is None else exchange_texts.read(texts))
-        for row, texts, *_ in exchanges
+        Told(
+            exchange_row.unpack(row),
+            None if texts is None else exchange_texts.read(texts),
+            _word(chosen),
+            _word(kept),
+        )
+        for row, texts, chosen, kept, *_ in exchanges
     ]
-    return ExchangeBatch(header, told, Privacy(journal, upload))
+    return ExchangeBatch(header, told, Privacy(_word(journal), _word(upload)))
 
 
 _READERS: dict[int, Callable[[list[Any]], WindowBatch | EventBatch | State | Ack | ExchangeBatch]] = {
@@ -406,6 +416,12 @@ def _short(text: Any) -> bool:
 def _text(text: Any) -> None:
     if not _short(text):
         raise Refused("text", f"not a text of at most {MAX_TEXT} characters")
+
+
+def _word(text: Any) -> str:
+    if type(text) is not str or (text and identifier(text) is None):
+        raise Refused("word", "not an identifier")
+    return text
 
 
 def _bytes(name: Any) -> None:

@@ -87,7 +87,7 @@ PRIVACY = wire.Privacy("flagged", "none")
 
 @pytest.mark.parametrize("texts", [None, TEXTS, {}])
 def test_exchanges_come_back_whole(texts: Texts | None) -> None:
-    told = [wire.Told(_row(1), texts), wire.Told(_row(2))]
+    told = [wire.Told(_row(1), texts, "failed", "kept"), wire.Told(_row(2))]
     batch = wire.decode(wire.encode_exchanges(HEADER, told, PRIVACY))
     assert batch == wire.ExchangeBatch(HEADER, told, PRIVACY)
 
@@ -107,19 +107,24 @@ def test_a_later_version_may_add_to_exchanges() -> None:
     "body",
     [
         [],
-        [[[{}, None]], ["flagged", "none"]],
+        [[[{}, None, "slow", "kept"]], ["flagged", "none"]],
         [[], ["flagged", "none"]],
-        [[[{1: exchange_id(1, 1), 2: 5}, None]] * (wire.MAX_EXCHANGES + 1), ["flagged", "none"]],
-        [[[{1: exchange_id(1, 1), 2: 5}, None]], ["flagged"]],
-        [[[{1: exchange_id(1, 1), 2: 5}, None]], ["a sentence of its own", "none"]],
-        [[[{1: exchange_id(1, 1), 2: 5}, None]], None],
-        [[[{1: "not-an-id", 2: 5}, None]], ["flagged", "none"]],
-        [[[{1: exchange_id(1, 1), 2: -5}, None]], ["flagged", "none"]],
-        [[[{1: exchange_id(1, 1), 2: 5, 4: "two words"}, None]], ["flagged", "none"]],
-        [[[dict.fromkeys(range(1_000_000), 5), None]], ["flagged", "none"]],
-        [[[{1: exchange_id(1, 1), 2: 5}, {"answer": 7}]], ["flagged", "none"]],
-        [[[{1: exchange_id(1, 1), 2: 5}, {"answer": "x" * 70_000}]], ["flagged", "none"]],
+        [
+            [[{1: exchange_id(1, 1), 2: 5}, None, "slow", "kept"]] * (wire.MAX_EXCHANGES + 1),
+            ["flagged", "none"],
+        ],
+        [[[{1: exchange_id(1, 1), 2: 5}, None, "slow", "kept"]], ["flagged"]],
+        [[[{1: exchange_id(1, 1), 2: 5}, None, "slow", "kept"]], ["a sentence of its own", "none"]],
+        [[[{1: exchange_id(1, 1), 2: 5}, None, "slow", "kept"]], None, "slow", "kept"],
+        [[[{1: "not-an-id", 2: 5}, None, "slow", "kept"]], ["flagged", "none"]],
+        [[[{1: exchange_id(1, 1), 2: -5}, None, "slow", "kept"]], ["flagged", "none"]],
+        [[[{1: exchange_id(1, 1), 2: 5, 4: "two words"}, None, "slow", "kept"]], ["flagged", "none"]],
+        [[[dict.fromkeys(range(1_000_000), 5), None, "slow", "kept"]], ["flagged", "none"]],
+        [[[{1: exchange_id(1, 1), 2: 5}, {"answer": 7}, "slow", "kept"]], ["flagged", "none"]],
+        [[[{1: exchange_id(1, 1), 2: 5}, {"answer": "x" * 70_000}, "slow", "kept"]], ["flagged", "none"]],
         [[{1: exchange_id(1, 1), 2: 5}], ["flagged", "none"]],
+        [[[{1: exchange_id(1, 1), 2: 5}, None]], ["flagged", "none"]],
+        [[[{1: exchange_id(1, 1), 2: 5}, None, "two words", "kept"]], ["flagged", "none"]],
     ],
 )
 def test_exchanges_that_no_device_sends_are_refused_in_a_word(body: list[object]) -> None:
