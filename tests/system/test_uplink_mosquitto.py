@@ -7,6 +7,7 @@ import os
 import queue
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -193,6 +194,29 @@ def test_publish_receive_and_stop(
     assert client.next("unlinked")
     assert not client.link.publish(WINDOW)
     watcher.close()
+
+
+def test_a_delivery_tells_when_the_broker_has_it_and_when_it_never_will(
+    broker: Callable[..., Broker], agent: Callable[..., Agent]
+) -> None:
+    server = broker("allow_anonymous true")
+    client = agent(plain(server.port))
+    client.next("linked")
+    delivery = client.link.deliver(WINDOW)
+    assert delivery is not None
+    until(lambda: delivery.done, "the broker's acknowledgement")
+    assert not delivery.lost
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+    unanswered = client.link.deliver(WINDOW)
+    assert unanswered is not None
+    assert not unanswered.done
+    server.stop()
+    client.next("unlinked")
+    assert unanswered.lost
+    assert not unanswered.done
+    assert delivery.done
+    assert client.link.deliver(WINDOW) is None
 
 
 def test_a_clean_stop_delivers_what_was_published_and_no_will(

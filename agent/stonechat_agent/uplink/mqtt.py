@@ -25,7 +25,7 @@ from stonechat_agent.uplink.backoff import Backoff
 from stonechat_agent.uplink.session import Publish
 
 if TYPE_CHECKING:
-    from paho.mqtt.client import Client
+    from paho.mqtt.client import Client, MQTTMessageInfo
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,11 @@ class MqttLink:
         """Hand a message to the connection; False when there is none, and then nothing is kept."""
         connection = self._connection
         return connection is not None and connection.publish(message)
+
+    def deliver(self, message: Publish) -> Delivery | None:
+        """As ``publish``, for a message whose fate matters; None when there is no connection."""
+        connection = self._connection
+        return None if connection is None else connection.deliver(message)
 
     def stop(self, timeout_seconds: float = 5.0) -> bool:
         """Disconnect, after what was published so far; returns whether that was done in time."""
@@ -173,6 +178,7 @@ class MqttLink:
                     return
         finally:
             self._connection = None
+            connection.ended.set()
             if self._stopping.is_set():
                 connection.drain()
             self._unlinked()
@@ -256,6 +262,23 @@ class MqttLink:
         log.log(level, "uplink failed", extra={"broker": self._broker, "reason": reason, "detail": detail})
 
 
+class Delivery:
+    """A message on its way to the broker."""
+
+    def __init__(self, info: MQTTMessageInfo, ended: threading.Event) -> None:
+        self._info, self._ended = info, ended
+
+    @property
+    def done(self) -> bool:
+        """Whether the broker has acknowledged it."""
+        return self._info.is_published()
+
+    @property
+    def lost(self) -> bool:
+        """Whether its connection ended before the broker had acknowledged it."""
+        return self._ended.is_set() and not self.done
+
+
 class _Connection:
     """One client, and what became of it."""
 
@@ -278,8 +301,12 @@ class _Connection:
         self._published = self._delivered = 0
 
     def publish(self, message: Publish) -> bool:
+        return self.deliver(message) is not None
+
+    def deliver(self, message: Publish) -> Delivery | None:
         self._published += 1
-        return self.client.publish(message.topic, message.payload, message.qos, message.retain).rc == 0
+        info = self.client.publish(message.topic, message.payload, message.qos, message.retain)
+        return Delivery(info, self.ended) if info.rc == 0 else None
 
     def drain(self) -> None:
         """Wait until the broker has what was published: a socket that is closed with its answers unread is reset, and
