@@ -14,6 +14,8 @@ IDENTIFIER_LIMIT = 64
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32, in lower case
 _DEVICE_ID = re.compile(DEVICE_ID_PATTERN, re.ASCII)
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._:/@+-]+", re.ASCII)
+_PATH = re.compile(r"[/~.]|[A-Za-z]:[/\\]|.*\\|.*\.(gguf|safetensors|bin)/?\Z", re.ASCII | re.DOTALL)
+_SEPARATOR = re.compile(r"[/\\]", re.ASCII)
 _MACHINE_ID = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
 
@@ -64,3 +66,15 @@ def identifier(text: str, limit: int = IDENTIFIER_LIMIT) -> str | None:
     if len(text) > limit or _IDENTIFIER.fullmatch(text) is None:
         return None
     return text
+
+
+def model_name(text: str) -> str | None:
+    """Return the name of a model as an identifier: of a path its last part, None where that is none (``other``).
+
+    llama-server calls a model by the path of its file unless it was told an alias, and a path tells what the owner's
+    folders are called. ``org/model`` is a name; what begins with a root, a home, a dot or a drive, has a backslash, or
+    ends as a file of weights, is a path.
+    """
+    if _PATH.match(text) is not None:
+        text = _SEPARATOR.split(text.rstrip("/\\"))[-1]
+    return identifier(text)

@@ -70,3 +70,28 @@ def test_exchange_ids_sort_by_time_and_have_one_form(wall: int, one: int, other:
 @pytest.mark.parametrize("text", ["", "0" * 12, "0" * 14, "O" * 13, "i" * 13, "0" * 12 + "\n"])
 def test_what_is_no_exchange_id(text: str) -> None:
     assert not ids.is_exchange_id(text)
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("qwen3:4b", "qwen3:4b"),
+        ("org/model-GGUF:Q4_K_M", "org/model-GGUF:Q4_K_M"),
+        ("/home/someone/models/a.gguf", "a.gguf"),
+        ("models/a.gguf", "a.gguf"),
+        ("/home/someone/model/", "model"),
+        ("~/a", "a"),
+        ("./build/a.gguf", "a.gguf"),
+        ("../a", "a"),
+        ("C:\\Users\\Some One\\a.gguf", "a.gguf"),
+        ("D:/models/a", "a"),
+        ("models\\a", "a"),
+        ("/home/someone/my secret model.gguf", None),
+        ("/", None),
+        ("/home/a\n.gguf", None),
+        ("a sentence of somebody", None),
+        ("", None),
+    ],
+)
+def test_a_model_is_not_called_by_a_path(told: str, name: str | None) -> None:
+    assert ids.model_name(told) == name
