@@ -1,15 +1,16 @@
 """Control groups (kernel documentation, admin-guide/cgroup-v2.rst), whose files anyone may read.
 
-Processes of a systemd unit are found in its group, in the unified hierarchy or in version 1's ``name=systemd``. Only
-version 2's accounting files are read.
+Processes of a systemd unit are found in its group, in the unified hierarchy or in version 1's ``name=systemd``. The
+accounting files are version 2's, or version 1's (admin-guide/cgroup-v1: memory.rst, cpuacct.rst,
+blkio-controller.rst), where each controller has a hierarchy of its own.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from .files import File, labelled, read_file, read_text
+from .files import File, labelled, number, read_file, read_text
 
 DIRECTORIES = 4096
 """Directories looked at, at most, for a unit; a host with many containers has some hundreds."""
@@ -19,9 +20,14 @@ DEPTH = 8
 def roots(sys: str) -> list[str]:
     """Return where hierarchies that hold systemd's units are mounted, if they are."""
     base = f"{sys}/fs/cgroup"
-    if os.path.exists(f"{base}/cgroup.controllers"):
+    if is_unified(sys):
         return [base]
     return [place for place in (f"{base}/unified", f"{base}/systemd") if os.path.isdir(place)]
+
+
+def is_unified(sys: str) -> bool:
+    """Tell whether version 2 has all controllers; else its hierarchy, where there is one, has but the CPU times."""
+    return os.path.exists(f"{sys}/fs/cgroup/cgroup.controllers")
 
 
 def unit_group(sys: str, unit: str) -> str | None:
@@ -81,35 +87,76 @@ def group_of(proc: str, sys: str, pid: int) -> str | None:
     return None
 
 
+def legacy_groups(proc: str, sys: str, pid: int) -> dict[str, str]:
+    """Return the directories of a process's version 1 groups, by controller; those at the root are left out."""
+    found = {}
+    for line in (read_text(f"{proc}/{pid}/cgroup") or "").splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        path = path.removesuffix(" (deleted)")
+        if path in ("", "/") or path.startswith("/.."):
+            continue
+        for controller in controllers.split(","):
+            place = f"{sys}/fs/cgroup/{controller}{path}"
+            if controller in LEGACY and os.path.isdir(place):
+                found[controller] = place
+    return found
+
+
+LEGACY = {
+    "memory": "memory.usage_in_bytes",
+    "cpuacct": "cpuacct.usage",
+    "blkio": "blkio.throttle.io_service_bytes",
+}
+
+
 class Accounts:
     """A group's accounting files, read again and again; a figure is None where its controller is off."""
 
-    def __init__(self, sys: str, group: str) -> None:
-        self.group = group
+    def __init__(self, sys: str, group: str | None, legacy: Mapping[str, str] | None = None) -> None:
+        """Take the directory of a version 2 group, or those of version 1's groups by controller."""
+        self.key = (group, tuple(sorted((legacy or {}).items())))
+        """What tells these accounts from others."""
         self._sys = sys
-        self._memory = File(f"{group}/memory.current", head=32)
-        self._cpu = File(f"{group}/cpu.stat", head=2048)
-        self._io = File(f"{group}/io.stat")
+        self._legacy = group is None
+        places = dict.fromkeys(LEGACY, group) if group is not None else dict(legacy or {})
+        files = (
+            LEGACY
+            if group is None
+            else {"memory": "memory.current", "cpuacct": "cpu.stat", "blkio": "io.stat"}
+        )
+        self._files = {
+            controller: File(f"{places[controller]}/{name}", head=0 if controller == "blkio" else 2048)
+            for controller, name in files.items()
+            if places.get(controller)
+        }
         self._stacked: dict[bytes, bool] = {}
 
     def memory_bytes(self) -> int | None:
         """Memory charged to the group: what its processes hold, and the page cache that they brought in."""
-        try:
-            return int(self._memory.read())
-        except (OSError, ValueError):
-            return None
+        file = self._files.get("memory")
+        return None if file is None else number(file)
 
     def cpu_us(self) -> int | None:
         """CPU time since the group was made, in microseconds, processes that ended included."""
+        file = self._files.get("cpuacct")
+        if file is None:
+            return None
+        if self._legacy:
+            nanoseconds = number(file)
+            return None if nanoseconds is None else nanoseconds // 1_000
         try:
-            return labelled(self._cpu.read(), b"usage_usec ")
+            return labelled(file.read(), b"usage_usec ")
         except OSError:
             return None
 
     def read_bytes(self) -> int | None:
         """Bytes read from real devices since the group was made."""
+        file = self._files.get("blkio")
+        if file is None:
+            return None
         try:
-            lines = self._io.read().splitlines()
+            lines = file.read().splitlines()
         except OSError:
             return None
         total = 0
@@ -117,9 +164,10 @@ class Accounts:
             device, _, figures = line.partition(b" ")
             if self._is_stacked(device):
                 continue
-            for figure in figures.split():
+            words = figures.replace(b"Read ", b"rbytes=").split()
+            for figure in words:
                 key, _, value = figure.partition(b"=")
-                if key == b"rbytes" and value.isdigit():
+                if key == b"rbytes" and value.isdigit() and len(value) <= 20:
                     total += int(value)
         return total
 
@@ -132,5 +180,5 @@ class Accounts:
         return stacked
 
     def close(self) -> None:
-        for file in (self._memory, self._cpu, self._io):
+        for file in self._files.values():
             file.close()

@@ -49,16 +49,22 @@ class Cpu:
         self._frequencies = list(self._policies())
 
     def _policies(self) -> Iterator[tuple[File, int, int]]:
-        """Give current frequency, its maximum (kHz) and the number of cores, a frequency domain."""
+        """Give current frequency, its maximum (kHz) and the weight, a frequency domain.
+
+        The weight is its cores' part of what the machine can do: where big and little cores differ, the kernel says
+        how much each can (``cpu_capacity``, of 1024).
+        """
         root = f"{self._sys}/devices/system/cpu/cpufreq"
         policies = [name for name in names(root) if name.startswith("policy")]
         stride = -(-len(policies) // POLICIES) or 1
         for name in policies[::stride]:
             highest = read_int(f"{root}/{name}/cpuinfo_max_freq")
             if highest is not None and highest > 0:
-                cores = len((read_text(f"{root}/{name}/affected_cpus") or "0").split())
+                cpus = (read_text(f"{root}/{name}/affected_cpus") or "").split() or ["0"]
+                capacity = read_int(f"{self._sys}/devices/system/cpu/cpu{cpus[0]}/cpu_capacity")
+                weight = len(cpus) * (capacity if capacity is not None and 0 < capacity <= 1024 else 1024)
                 # Not cpuinfo_cur_freq: it asks the hardware, and is root's alone.
-                yield File(f"{root}/{name}/scaling_cur_freq", head=64), highest, max(1, cores)
+                yield File(f"{root}/{name}/scaling_cur_freq", head=64), highest, weight
 
     def read(self, now_ns: int) -> Iterator[Reading]:
         times = _parse(self._stat.read())
@@ -96,16 +102,16 @@ class Cpu:
             yield Reading(LOAD, round(load * 10_000 / cores))
 
     def _frequency(self) -> Iterator[Reading]:
-        weighted = cores = 0.0
-        for file, highest, count in self._frequencies:
+        weighted = whole_weight = 0.0
+        for file, highest, weight in self._frequencies:
             try:
                 now = whole(file.read())
             except OSError:
                 continue  # its cores are offline
             if now is not None and now > 0:
-                weighted += count * now / highest
-                cores += count
-        ratio = share(weighted, cores)
+                weighted += weight * now / highest
+                whole_weight += weight
+        ratio = share(weighted, whole_weight)
         if ratio is not None:
             yield Reading(FREQUENCY_RATIO, ratio)
 

@@ -1,6 +1,6 @@
 """The engine's process tree: found, followed through restarts, and added up.
 
-Where the engine has a control group of its own (version 2), its CPU time, reads and charged memory come from the
+Where the engine has a control group of its own, its CPU time, reads and charged memory come from the
 group's files, which count what ended between two reads too; otherwise from ``/proc``.
 """
 
@@ -98,12 +98,23 @@ class Engine:
         else:
             self._tree.renew(descendants(self._proc, found.pid))
             group = cgroups.group_of(self._proc, self._sys, found.pid)
-            # A group of its own holds the engine and nothing else; a login session's holds its shell too.
-            if group is not None and not set(cgroups.members(group)) <= self._tree.pids:
+            if group is not None and not self._holds_nothing_else(group):
                 group = None
-        if (self._accounts.group if self._accounts is not None else None) != group:
+        legacy: dict[str, str] = {}
+        if group is None or not cgroups.is_unified(self._sys):
+            legacy = {
+                controller: place
+                for controller, place in cgroups.legacy_groups(self._proc, self._sys, found.pid).items()
+                if self._holds_nothing_else(place)
+            }
+        accounts = cgroups.Accounts(self._sys, None if legacy else group, legacy)
+        if self._accounts is None or self._accounts.key != accounts.key:
             self._drop_accounts()
-            self._accounts = cgroups.Accounts(self._sys, group) if group is not None else None
+            self._accounts = accounts
+
+    def _holds_nothing_else(self, group: str) -> bool:
+        """Tell whether a group is the engine's own; a login session's holds its shell too."""
+        return set(cgroups.members(group)) <= self._tree.pids
 
     def _usage(self, now_ns: int) -> Iterator[Reading]:
         engine = self.match.name

@@ -2,7 +2,8 @@
 
 Which process holds a listening socket can be told only of one's own processes, or by root (``/proc/PID/fd``). But
 whose it is, its user, stands in ``/proc/net/tcp`` for everyone, and of that user's processes an engine can mostly be
-told by its name or its ``--port``. The other ways need no privilege.
+told by its name or its ``--port``. The other ways need no privilege. Where the port leads into a container, the
+engine is looked for there.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import socket
 import sys as platform
 from typing import NamedTuple
 
-from . import cgroups
+from . import cgroups, containers
 from .files import names, read_file, read_text, whole
 from .processes import Stat, pids, stat_of
 
@@ -22,7 +23,7 @@ LISTEN = b"0A"
 _PROXIES = frozenset(
     (b"docker-proxy", b"rootlessport", b"systemd", b"systemd-socket-", b"conmon", b"pasta", b"slirp4netns")
 )
-
+_CONTAINER_PROXIES = frozenset((b"docker-proxy", b"rootlessport", b"pasta", b"pasta.avx2", b"slirp4netns"))
 
 # Programs that serve language models, by the name of the program or of the script after its interpreter.
 ENGINES = frozenset(
@@ -114,10 +115,56 @@ class Search:
             found = self._oldest_root(holders)
             if found is not None:
                 return Found(*found, None)
+        found_inside = self._in_container(listeners)
+        if found_inside is not None:
+            return found_inside
         likely = self._roots(self._likely({listener.uid for listener in listeners}))
         if len(likely) == 1:
             return Found(*likely[0], None)
         return None
+
+    def _in_container(self, listeners: frozenset[Listener]) -> Found | None:
+        """Return the engine of the one container to which the upstream leads; None where it leads to none, or to two.
+
+        Docker's proxy tells which. Without it (podman, docker with ``userland-proxy`` off) nothing listens here, or
+        what does tells nothing, and the container is known by the same port, and by its address if the upstream is
+        that.
+        """
+        match = self._match
+        if not match.port:
+            return None
+        # Not of this machine: a container's own address, or another machine, which no container here has.
+        address = match.host.strip("[]") if not self._addresses else ""
+        port = match.port
+        if not address:
+            to = containers.published(self._proc, port)
+            if to is not None:
+                address, port = to
+            elif listeners and not self._is_proxied(listeners):
+                return None
+        answering = containers.answering(self._proc, address, port)
+        if len(answering) > 1:
+            answering = [one for one in answering if any(map(self._is_known, one.pids))]
+        if len(answering) != 1:
+            return None
+        main = containers.main_process(answering[0], self._roots, self._is_known)
+        return None if main is None else Found(*main, containers.group(self._proc, self._sys, main[0]))
+
+    def _is_proxied(self, listeners: frozenset[Listener]) -> bool:
+        """Tell whether a program that holds ports for containers runs as the user who listens."""
+        uids = {listener.uid for listener in listeners}
+        for pid in pids(self._proc):
+            stat = stat_of(self._proc, pid)
+            if stat is not None and stat.comm in _CONTAINER_PROXIES:
+                try:
+                    if os.stat(f"{self._proc}/{pid}").st_uid in uids:
+                        return True
+                except OSError:
+                    continue
+        return False
+
+    def _is_known(self, pid: int) -> bool:
+        return not ENGINES.isdisjoint(_programs(self._command_line(pid)))
 
     def listeners(self) -> frozenset[Listener]:
         """Return the sockets that listen on the upstream's port on this machine."""

@@ -97,6 +97,14 @@ def read_int(path: str) -> int | None:
         return None
 
 
+def number(file: File) -> int | None:
+    """Return the whole number that a file says now; None where it cannot be read or says another thing."""
+    try:
+        return whole(file.read())
+    except OSError:
+        return None
+
+
 def whole(data: bytes) -> int | None:
     """Return the whole number that the bytes spell; None where they spell another thing."""
     text = data.strip()

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from .files import labelled, read_file, read_text
+from . import drm
+from .files import labelled, names, read_file, read_int, read_text
 from .nvidia import is_present
 
 TEXT_LIMIT = 96
@@ -66,14 +67,15 @@ def describe(
     sys: str = "/sys",
     dev: str = "/dev",
     etc: str = "/etc",
+    var: str = "/var",
     architecture: str | None = None,
     load: Callable[[], Any] = lambda: importlib.import_module("pynvml"),
 ) -> dict[str, Any]:
     """Return the hardware's facts; what is unknown is left out.
 
     ``class`` (a short identifier such as ``raspberry-pi-5``, ``jetson-agx-orin`` or ``x86_64-2c-24g``), ``arch``,
-    ``cpu``, ``cores``, ``memory_mib``, ``board``, ``kernel``, ``os``, ``os_version``, and ``gpus``, a list of ``name``,
-    ``memory_mib`` and ``driver``.
+    ``cpu``, ``cores``, ``memory_mib``, ``board``, ``power_mode`` (of a Jetson), ``kernel``, ``os``, ``os_version``, and
+    ``gpus``, a list of ``name``, ``memory_mib``, ``driver`` and, for a GPU within the processor, ``integrated``.
 
     Asks NVML where there is an NVIDIA GPU, which may take seconds: not for an event loop.
 
@@ -88,9 +90,10 @@ def describe(
         "cores": _cores(proc, sys),
         "memory_mib": _memory_mib(proc),
         "board": _board(proc, sys),
+        "power_mode": _power_mode(etc, var),
         "kernel": _text(read_text(f"{proc}/sys/kernel/osrelease")),
         **_os(etc),
-        "gpus": _gpus(proc, dev, load),
+        "gpus": _gpus(proc, dev, load) if is_present(proc, dev) else _cards(sys),
     }
     if not os.path.isdir(proc):  # macOS, Windows
         from .portable import machine
@@ -174,9 +177,53 @@ def _os(etc: str) -> dict[str, str | None]:
     return {"os": _text(fields.get("ID")), "os_version": _text(fields.get("VERSION_ID"))}
 
 
+def _power_mode(etc: str, var: str) -> str | None:
+    """Return the name of a Jetson's power mode, which ``nvpmodel`` keeps by its number (``pmode:0002``)."""
+    match = re.search(r"pmode:([0-9]{1,4})", read_text(f"{var}/lib/nvpmodel/status") or "")
+    if match is None:
+        return None
+    try:
+        modes = read_file(f"{etc}/nvpmodel.conf", 0).decode("utf-8", "replace")
+    except OSError:
+        modes = ""
+    named = re.search(rf"^< *POWER_MODEL +ID=0*{int(match[1])} +NAME=([^ >]+)", modes, re.M)
+    return _text(named[1]) if named else f"mode {int(match[1])}"
+
+
+_VENDORS = {"1002": "AMD", "8086": "Intel"}
+
+
+def _cards(sys: str) -> list[dict[str, Any]]:
+    """GPUs of AMD and Intel, which have no name but the PCI identifier, unless the maker of the card gave it one."""
+    found: list[dict[str, Any]] = []
+    root = f"{sys}/class/drm"
+    for card in [name for name in names(root) if re.fullmatch("card[0-9]+", name)][:GPUS]:
+        place = f"{root}/{card}"
+        of_card = drm.driver(place)
+        if of_card not in drm.DRIVERS:
+            continue
+        uevent = dict(
+            line.partition("=")[::2] for line in (read_text(f"{place}/device/uevent") or "").splitlines()
+        )
+        vendor, _, device = uevent.get("PCI_ID", "").partition(":")
+        gpu: dict[str, Any] = {
+            "driver": of_card,
+            "name": _text(
+                read_text(f"{place}/device/product_name")
+                or f"{_VENDORS.get(vendor, vendor)} {device.lower()}"
+            ),
+        }
+        # An Intel processor's own GPU is always at this place.
+        if drm.is_integrated(place) or uevent.get("PCI_SLOT_NAME") == "0000:00:02.0":
+            gpu["integrated"] = True
+        else:
+            memory = read_int(f"{place}/device/mem_info_vram_total")
+            gpu["memory_mib"] = None if memory is None else memory >> 20
+        found.append({key: value for key, value in gpu.items() if value})
+    return found
+
+
 def _gpus(proc: str, dev: str, load: Callable[[], Any]) -> list[dict[str, Any]]:
-    if not is_present(proc, dev):
-        return []
     try:
         nvml = load()
     except ImportError:
@@ -223,7 +270,7 @@ def _class(proc: str, facts: Mapping[str, Any]) -> str:
         words.append(f"{facts['cores']}c")
     if "memory_mib" in facts:
         words.append(f"{-(-facts['memory_mib'] // 1024)}g")
-    gpus = facts.get("gpus", ())
+    gpus = [gpu for gpu in facts.get("gpus", ()) if "integrated" not in gpu]
     if gpus:
         count = f"{len(gpus)}x" if len(gpus) > 1 else ""
         words.append(f"{count} {re.sub('(?i)nvidia', '', gpus[0].get('name', 'gpu'))}")

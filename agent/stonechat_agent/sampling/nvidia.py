@@ -13,21 +13,20 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from stonechat.catalog import metric_id
-
 from .files import Increments, read_text
+from .gpus import (
+    CLOCK_RATIO,
+    ENERGY,
+    ERRORS,
+    MEMORY_LIMIT,
+    MEMORY_USAGE,
+    POWER,
+    TEMPERATURE,
+    UTILIZATION,
+    Figures,
+    together,
+)
 from .reading import Absent, Reading, share
-
-UTILIZATION = metric_id("hw.gpu.utilization")
-MEMORY_USAGE = metric_id("hw.gpu.memory.usage")
-MEMORY_LIMIT = metric_id("hw.gpu.memory.limit")
-TEMPERATURE = metric_id("hw.gpu.temperature")
-POWER = metric_id("hw.gpu.power")
-ENERGY = metric_id("hw.gpu.energy")
-CLOCK_RATIO = metric_id("hw.gpu.clock.ratio")
-THROTTLE = metric_id("hw.gpu.throttle.reasons")
-ERRORS = metric_id("hw.gpu.errors")
-ENGINE_MEMORY = metric_id("stonechat.engine.gpu.memory")
 
 REASONS = (
     # nvmlClocksEventReasons*, as nvml.h numbers them. Idle (0x1), clocks set by the user (0x2) and the clocks of a
@@ -101,7 +100,7 @@ class Nvidia:
         if not shown and failure is not None:
             raise failure
         self._gpus = [gpu for gpu in self._gpus if not gpu.lost]
-        yield from _together(shown)
+        yield from together(shown)
 
     def close(self) -> None:
         self._gpus = []
@@ -109,14 +108,6 @@ class Nvidia:
             nvml, self._nvml = self._nvml, None
             with suppress(nvml.NVMLError):  # the driver went first
                 nvml.nvmlShutdown()
-
-
-class _Figures(dict[int, int]):
-    """What one GPU shows, by metric; and its reasons and the engines' memory beside them."""
-
-    def __init__(self) -> None:
-        self.reasons: tuple[str, ...] = ()
-        self.engines: dict[str, int] = {}
 
 
 class _Gpu:
@@ -142,10 +133,10 @@ class _Gpu:
         except (nvml.NVMLError_Unknown, nvml.NVMLError_NoPermission, nvml.NVMLError_NoData):
             return None
 
-    def read(self, now_ns: int, engines: Mapping[str, frozenset[int]]) -> _Figures:
+    def read(self, now_ns: int, engines: Mapping[str, frozenset[int]]) -> Figures:
         """Return what the GPU shows. Raises NVMLError where it, or the driver, is in no state to say anything."""
         nvml = self._nvml
-        figures = _Figures()
+        figures = Figures()
         rates = self._ask("nvmlDeviceGetUtilizationRates")
         if rates is not None:
             figures[UTILIZATION] = 100 * rates.gpu
@@ -176,18 +167,18 @@ class _Gpu:
             self._engines(figures, engines)
         return figures
 
-    def _errors(self, figures: _Figures) -> None:
+    def _errors(self, figures: Figures) -> None:
         nvml = self._nvml
         uncorrected = (nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC)
         self._count(figures, ERRORS, "ecc", self._ask("nvmlDeviceGetTotalEccErrors", *uncorrected))
         self._count(figures, ERRORS, "replay", self._ask("nvmlDeviceGetPcieReplayCounter"))
 
-    def _count(self, figures: _Figures, metric: int, key: str, value: int | None) -> None:
+    def _count(self, figures: Figures, metric: int, key: str, value: int | None) -> None:
         added = None if value is None else self._counters.step(key, value)
         if added is not None:
             figures[metric] = figures.get(metric, 0) + added
 
-    def _engines(self, figures: _Figures, engines: Mapping[str, frozenset[int]]) -> None:
+    def _engines(self, figures: Figures, engines: Mapping[str, frozenset[int]]) -> None:
         running = [
             process
             for function in ("nvmlDeviceGetComputeRunningProcesses", "nvmlDeviceGetGraphicsRunningProcesses")
@@ -201,22 +192,3 @@ class _Gpu:
             held = [memory[pid] for pid in pids if pid in memory]
             if held:
                 figures.engines[engine] = sum(held)
-
-
-def _together(shown: list[_Figures]) -> Iterator[Reading]:
-    """Give the GPUs' figures as the catalogue wants them: summed, the mean, or the hottest."""
-    for metric in (UTILIZATION, CLOCK_RATIO):
-        values = [figures[metric] for figures in shown if metric in figures]
-        if values:
-            yield Reading(metric, round(sum(values) / len(values)))
-    for metric, shift in ((MEMORY_USAGE, 20), (MEMORY_LIMIT, 20), (POWER, 0), (ENERGY, 0), (ERRORS, 0)):
-        values = [figures[metric] for figures in shown if metric in figures]
-        if values:
-            yield Reading(metric, sum(values) >> shift)
-    temperatures = [figures[TEMPERATURE] for figures in shown if TEMPERATURE in figures]
-    if temperatures:
-        yield Reading(TEMPERATURE, max(temperatures))
-    for reason in sorted({word for figures in shown for word in figures.reasons}):
-        yield Reading(THROTTLE, 1, key=reason)
-    for engine in sorted({name for figures in shown for name in figures.engines}):
-        yield Reading(ENGINE_MEMORY, sum(figures.engines.get(engine, 0) for figures in shown) >> 20, engine)
