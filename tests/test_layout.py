@@ -30,6 +30,9 @@ IMPURE = {
     "urllib", "uuid",
 }  # fmt: skip
 CORE_NEEDS = {"msgpack"}
+CLIENT = (
+    PACKAGES["stonechat"] / "client.py"
+)  # runs within applications, and is loaded when one of them records
 
 
 def modules(package: str) -> list[Path]:
@@ -73,10 +76,30 @@ def test_core_is_pure() -> None:
     wrong = [
         f"{file.relative_to(ROOT)}:{line} imports {name}"
         for file in modules("stonechat")
+        if file != CLIENT
         for line, name in imports(file)
         if name.split(".")[0] in IMPURE
     ]
     assert not wrong
+
+
+def test_the_client_needs_the_standard_library_alone() -> None:
+    assert {name.split(".")[0] for _, name in imports(CLIENT)} <= set(sys.stdlib_module_names)
+
+
+def test_nothing_of_ours_uses_the_client() -> None:
+    wrong = [
+        f"{file.relative_to(ROOT)}:{line} imports {name}"
+        for package in PACKAGES
+        for file in modules(package)
+        for line, name in imports(file)
+        if name == "stonechat.client" and file != PACKAGES["stonechat"] / "__init__.py"
+    ]
+    assert not wrong
+
+
+def test_importing_the_package_loads_no_client() -> None:
+    assert not loaded_by("import stonechat") & {"asyncio", "json", "queue", "socket", "threading"}
 
 
 def test_core_needs_only_what_both_sides_have() -> None:

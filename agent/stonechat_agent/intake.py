@@ -294,7 +294,8 @@ def _span(given: Mapping[str, Any], key: str, is_row: bool) -> int | None:
     # NaN fails the comparison.
     if type(value) not in (int, float) or not 0 <= value < _MOST / _NS:
         raise Unfit(f"{key}: must be seconds, 0 or more")
-    return round(value * _NS)
+    seconds: float = value
+    return round(seconds * _NS)
 
 
 def _instants(given: Mapping[str, Any], exchange: Exchange, is_row: bool, now_ns: int, now_ms: int) -> None:
