@@ -11,6 +11,7 @@ llama.cpp    /props, /v1/models        answered by the server's HTTP threads out
              /slots                    wakes and resets the idle timer: only while a request is under way
              /metrics                  never: each read restarts the averages that others see
 Ollama       /api/version, /api/ps     read no file and touch no model's ``keep_alive``
+             /api/tags                 reads the small manifests of the models on the disk, and loads none
 LM Studio    /api/v0/models            a list; only requests for answers load models
 vLLM         /version, /v1/models      answered by the front end without the engine
 mlx_lm       /v1/models                looks into the folder of models: once each time the engine comes up
@@ -31,7 +32,9 @@ from .parsers import Answer
 Get = Callable[[str], Answer]
 """Asks one path. Raises ``NoAnswer``."""
 
-PATHS = frozenset({"/props", "/v1/models", "/slots", "/api/version", "/api/ps", "/api/v0/models", "/version"})
+PATHS = frozenset(
+    {"/props", "/v1/models", "/slots", "/api/version", "/api/ps", "/api/tags", "/api/v0/models", "/version"}
+)
 _BY_PORT = {11434: "ollama", 1234: "lmstudio", 8000: "vllm"}
 
 
@@ -68,7 +71,9 @@ def _llamacpp(get: Get) -> Facts | None:
 def _ollama(get: Get) -> Facts | None:
     version = _tried(get, "/api/version")
     facts = parsers.ollama(version, None)
-    return None if facts is None else parsers.ollama(version, _tried(get, "/api/ps"))
+    if facts is None:
+        return None
+    return parsers.ollama(version, _tried(get, "/api/ps"), _tried(get, "/api/tags"))
 
 
 def _vllm(get: Get) -> Facts | None:

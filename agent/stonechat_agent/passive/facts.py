@@ -54,6 +54,8 @@ class Facts:
     """Whether it tells which of its slots are busy."""
     sleeping: bool | None = None
     """Whether it has unloaded its model for want of work."""
+    names: frozenset[str] = frozenset()
+    """Names of all models that it lists, loaded or not: what it may be asked for, and what its answers may name."""
     loading: bool = False
     """It is up but has nothing to tell before its model is loaded."""
 
@@ -86,7 +88,7 @@ def join(before: Facts | None, now: Facts) -> Facts:
     for model in now.models:
         known.pop(model.name, None)
         known[model.name] = model
-    return replace(now, models=tuple(known.values())[-MOST_MODELS:])
+    return replace(now, models=tuple(known.values())[-MOST_MODELS:], names=before.names | now.names)
 
 
 class Change(NamedTuple):

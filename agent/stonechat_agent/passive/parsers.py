@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -69,9 +69,10 @@ def llamacpp(props: Answer, models: Answer | None) -> Facts:
     found = props.mapping()
     build = name_of(found.get("build_info"))
     listed = models.mapping() if models is not None else {}
+    names = _names(listed.get("data"))
     if found.get("role") == "router":
         loaded = tuple(_routed(listed))
-        return Facts("llama.cpp", build, models=loaded, swaps=True)
+        return Facts("llama.cpp", build, models=loaded, swaps=True, names=names)
     metas = [_mapping(entry.get("meta")) for entry in _entries(listed.get("data"))]
     meta = metas[0] if len(metas) == 1 else {}
     template = _text(found.get("chat_template"))
@@ -91,6 +92,7 @@ def llamacpp(props: Answer, models: Answer | None) -> Facts:
         build,
         slots=_count(found.get("total_slots")) or None,
         models=(model,) if model != Model() else (),
+        names=names | ({model.name} if model.name is not None else set()),
         slots_readable=bool(found) and found.get("endpoint_slots") is not False,
         sleeping=sleeping if isinstance(sleeping, bool) else None,
     )
@@ -105,8 +107,8 @@ def llamacpp_slots(answer: Answer) -> tuple[int, int] | None:
     return (busy.count(True), len(slots)) if all(isinstance(one, bool) for one in busy) else None
 
 
-def ollama(version: Answer, loaded: Answer | None) -> Facts | None:
-    """Facts of Ollama out of its ``/api/version`` and ``/api/ps``; None where it is another server."""
+def ollama(version: Answer, loaded: Answer | None, installed: Answer | None = None) -> Facts | None:
+    """Facts of Ollama out of its ``/api/version``, ``/api/ps`` and ``/api/tags``; None where it is another server."""
     build = name_of(version.mapping().get("version"))
     if build is None:
         return None
@@ -124,7 +126,8 @@ def ollama(version: Answer, loaded: Answer | None) -> Facts | None:
                 vram=_share(entry.get("size_vram"), entry.get("size")),
             )
         )
-    return Facts("ollama", build, models=tuple(models), swaps=True)
+    names = _names(installed.mapping().get("models") if installed is not None else None, "name")
+    return Facts("ollama", build, models=tuple(models), swaps=True, names=names | _names_of(models))
 
 
 def lmstudio(models: Answer) -> Facts | None:
@@ -141,7 +144,8 @@ def lmstudio(models: Answer) -> Facts | None:
         for entry in entries
         if entry.get("state") == "loaded"
     ]
-    return Facts("lmstudio", models=tuple(loaded[:MOST_MODELS]), swaps=True)
+    names = _names(entries)
+    return Facts("lmstudio", models=tuple(loaded[:MOST_MODELS]), swaps=True, names=names)
 
 
 def vllm(version: Answer, models: Answer | None) -> Facts | None:
@@ -156,7 +160,7 @@ def vllm(version: Answer, models: Answer | None) -> Facts | None:
     model = [
         Model(name=name_of(entry.get("id")), context=_count(entry.get("max_model_len"))) for entry in base[:1]
     ]
-    return Facts("vllm", build, models=tuple(model))
+    return Facts("vllm", build, models=tuple(model), names=_names(owned))
 
 
 def other(models: Answer) -> Facts:
@@ -167,15 +171,29 @@ def other(models: Answer) -> Facts:
     """
     entries = list(_entries(models.mapping().get("data")))
     if models.server.startswith("basehttp/") and entries and not any("owned_by" in e for e in entries):
-        return Facts("mlx")
-    names = [name_of(entry.get("id")) for entry in entries]
-    return Facts("unknown", models=(Model(name=names[0]),) if len(names) == 1 else ())
+        return Facts("mlx", names=_names(entries))
+    single = (Model(name=name_of(entries[0].get("id"))),) if len(entries) == 1 else ()
+    return Facts("unknown", models=single, names=_names(entries))
 
 
 def name_of(value: object) -> str | None:
     """Return a name that an engine gave (``ids.model_name``), ``other`` where it may not stand as one."""
     text = _text(value)
     return (model_name(text) or "other") if text is not None else None
+
+
+def _names(entries: object, field: str = "id") -> frozenset[str]:
+    """The names that a list of models gives, with what a llama.cpp server calls them besides."""
+    found: set[str | None] = set()
+    for entry in _entries(entries):
+        aliases = entry.get("aliases")
+        for value in (entry.get(field), *(aliases if isinstance(aliases, list) else ())):
+            found.add(model_name(value) if isinstance(value, str) else None)
+    return frozenset(name for name in found if name is not None)
+
+
+def _names_of(models: Iterable[Model]) -> frozenset[str]:
+    return frozenset(model.name for model in models if model.name is not None)
 
 
 def quantization(text: str | None) -> str | None:

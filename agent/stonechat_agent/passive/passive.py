@@ -73,8 +73,8 @@ class Passive:
         monotonic: Callable[[], float] = time.monotonic,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
-        """``on_facts`` is called by the thread with an engine's name and facts, when what ``Facts.describe`` gives is
-        new. ``in_flight`` tells the requests to an engine that are under way."""
+        """``on_facts`` is called by the thread with an engine's name and facts, when what ``Facts.describe`` gives, or
+        ``Facts.names``, is new. ``in_flight`` tells the requests to an engine that are under way."""
         self._on_facts = on_facts
         self._in_flight = in_flight
         self._monotonic = monotonic
@@ -226,10 +226,10 @@ class Passive:
                     state.schedule.answered(now)
                 facts = join(None if renewed else state.facts, facts)
             state.facts = facts
-            entry = facts.describe()
-            if entry == state.told:
+            told_now = (facts.describe(), facts.names)
+            if told_now == state.told:
                 return
-            state.told = entry
+            state.told = told_now
         self._on_facts(engine.name, facts)
 
     def _ask_slots(self, state: _State) -> None:

@@ -167,9 +167,35 @@ def test_vllm_and_its_adapters() -> None:
 
 def test_others() -> None:
     listed = {"object": "list", "data": [{"id": "mlx-community/a", "object": "model", "created": 1}]}
-    assert parsers.other(said(listed, server="basehttp/0.6 python/3.12.1")) == Facts("mlx")
-    assert parsers.other(said(listed, server="other")) == Facts("unknown", models=(Model("mlx-community/a"),))
+    names = frozenset({"mlx-community/a"})
+    assert parsers.other(said(listed, server="basehttp/0.6 python/3.12.1")) == Facts("mlx", names=names)
+    assert parsers.other(said(listed, server="other")) == Facts(
+        "unknown", models=(Model("mlx-community/a"),), names=names
+    )
     assert parsers.other(said({}, 404)) == Facts("unknown")
+
+
+def test_names_are_of_all_models_that_an_engine_lists() -> None:
+    props = said({"build_info": "b1-a", "model_alias": "tiny"})
+    listed = said(
+        {"data": [{"id": "tiny", "aliases": ["small", 1]}, {"id": "/home/me/b.gguf"}, {"id": "a b"}]}
+    )
+    assert parsers.llamacpp(props, listed).names == {"tiny", "small", "b.gguf"}
+    version, loaded = said({"version": "1"}), said({"models": [{"name": "pulled:latest"}]})
+    tags = said({"models": [{"name": "llama3:latest"}, {"name": "qwen:0.5b"}, {}, 7]})
+    ollama = parsers.ollama(version, loaded, tags)
+    assert ollama is not None
+    assert ollama.names == {"pulled:latest", "llama3:latest", "qwen:0.5b"}
+    disk = said({"data": [{"id": "a", "state": "loaded"}, {"id": "b", "state": "not-loaded"}]})
+    lmstudio = parsers.lmstudio(disk)
+    assert lmstudio is not None
+    assert lmstudio.names == {"a", "b"}
+    adapters = said(
+        {"data": [{"id": "base", "owned_by": "vllm"}, {"id": "lora", "owned_by": "vllm", "parent": "base"}]}
+    )
+    vllm = parsers.vllm(version, adapters)
+    assert vllm is not None
+    assert vllm.names == {"base", "lora"}
 
 
 def test_slots() -> None:
