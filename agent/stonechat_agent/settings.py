@@ -66,6 +66,16 @@ class Engine:
         "how much of one body is parsed; the rest is only relayed and counted",
     )
 
+    passive: bool = option(
+        kinds.boolean(), True, "whether the engine is asked for its build, model and slots, without disturbing it"
+    )
+    api_key_file: str = option(
+        kinds.path(), "", "file with the key that the engine wants to be asked with, if it wants one"
+    )
+    models: tuple[str, ...] = option(
+        kinds.names(64), [], "models of an engine that does not list its own; other names count as 'other'"
+    )
+
     def conflicts(self, given: set[str]) -> Iterator[Conflict]:
         if self.upstream.path:
             yield Conflict("upstream", "must have no path: the relay forwards each request's own")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
 from stonechat import units
+from stonechat.ids import identifier
 
 T = TypeVar("T")
 
@@ -180,6 +181,21 @@ def labels(limit: int) -> Kind[dict[str, str]]:
         return dict(value)
 
     return Kind("table", expected, read)
+
+
+def names(limit: int) -> Kind[tuple[str, ...]]:
+    """A list of at most ``limit`` identifiers."""
+    expected = f'a list of at most {limit} names such as ["qwen2.5:0.5b"]'
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or len(value) > limit:
+            raise TypeError
+        for name in value:
+            if not isinstance(name, str) or identifier(name) is None:
+                raise ValueError(f'must be {expected}, each of 1 to 64 of A-Z, a-z, 0-9 and "._:/@+-"')
+        return tuple(value)
+
+    return Kind("list", expected, read, lambda v: toml_text(list(v)))
 
 
 def patterns(limit: int) -> Kind[dict[str, str]]:
