@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from .bounds import Bounds, Budget
 from .decoding import Inflater, UnknownCodingError
 from .ndjson import LineStream
 from .sse import EventStream, OverBoundError
+
+_VECTORS = re.compile(rb'\[[-+0-9.eE, \t\r\n]+\]|"[A-Za-z0-9+/=]{65,}"')
+"""A list of numbers, or a text that may be one in base64: longer than any name that may stand as one."""
 
 
 class Body:
@@ -15,18 +20,29 @@ class Body:
     taken from the budget, and given back by ``close``, which must be called.
     """
 
-    __slots__ = ("_accounted", "_bounds", "_budget", "_inflater", "_stream", "_whole", "note")
+    __slots__ = (
+        "_accounted",
+        "_bounds",
+        "_budget",
+        "_inflater",
+        "_stream",
+        "_whole",
+        "_without_vectors",
+        "note",
+    )
 
     def __init__(self, bounds: Bounds, budget: Budget, *, coding: bytes = b"", form: str = "whole") -> None:
         """Read a body in a content coding (b"" or b"identity" for none).
 
         Args:
-            form: ``whole``; ``sse`` or ``lines`` for a stream's pieces.
+            form: ``whole``; ``vectors``, a whole whose lists of numbers are left out as they come, because an answer
+                with embeddings is little else; ``sse`` or ``lines`` for a stream's pieces.
         """
         self._bounds = bounds
         self._budget = budget
         self._accounted = 0
         self._whole = bytearray()
+        self._without_vectors = form == "vectors"
         self._stream: EventStream | LineStream | None = None
         if form == "sse":
             self._stream = EventStream(bounds.body_bytes)
@@ -50,6 +66,8 @@ class Body:
                 data = self._inflater.feed(data)
             if self._stream is None:
                 self._whole += data
+                if self._without_vectors:
+                    self._leave_out_vectors(len(data))
                 held, pieces = len(self._whole), []
                 if held > self._bounds.body_bytes:
                     raise OverBoundError
@@ -67,6 +85,15 @@ class Body:
         else:
             self._give_up("body_over_bound")
         return pieces
+
+    def _leave_out_vectors(self, fresh: int) -> None:
+        """Cut lists that the last fresh bytes may have completed: nothing before the bracket or quote that was open."""
+        held = self._whole
+        known = len(held) - fresh
+        start = max(held.rfind(b"[", 0, known), held.rfind(b'"', 0, known), 0)
+        tail = bytes(held[start:])
+        if b"]" in tail or b'"' in tail:
+            held[start:] = _VECTORS.sub(_placeholder, tail)
 
     def finish(self) -> list[bytes]:
         """Take the body's end; return the piece of a stream that it completes."""
@@ -94,3 +121,8 @@ class Body:
         self.note = note
         self._inflater = None
         self.close()
+
+
+def _placeholder(match: re.Match[bytes]) -> bytes:
+    # A text becomes one that may not stand as a name either.
+    return b"[]" if match[0].startswith(b"[") else b'"?"'

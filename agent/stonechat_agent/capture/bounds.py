@@ -19,23 +19,40 @@ class Bounds:
     """Most that one compressed body may inflate to before it is no longer read."""
     outstanding: int = 64
     """Most requests (not bytes) of one connection that wait for their answers."""
+    texts: bool = True
+    """Whether texts are gathered: see ``Exchange.transcript``."""
+    prompt_chars: int = 64 * 1024
+    """Most of one prompt that is kept, in characters, of which a turn costs 64 beside its text."""
+    answer_chars: int = 256 * 1024
+    """Most of one answer that is kept, in characters; of its reasoning, and of its calls of tools, the same again."""
 
 
-class Budget:
-    """Bytes that all connections together may hold for reading. Not for use by several threads."""
+class Pool:
+    """What all connections together may hold. Not for use by several threads."""
 
     __slots__ = ("limit", "used")
 
-    def __init__(self, limit: int = 16 * MIB) -> None:
+    def __init__(self, limit: int) -> None:
         self.limit = limit
         self.used = 0
 
     def take(self, size: int) -> bool:
-        """Reserve size bytes (negative gives back); False, and nothing reserved, where that goes over the limit."""
+        """Reserve size (negative gives back); False, and nothing reserved, where that goes over the limit."""
         if size > 0 and self.used + size > self.limit:
             return False
         self.used += size
         return True
+
+
+class Budget(Pool):
+    """Bytes that all connections together may hold for reading; and in ``texts``, apart from it so that they never cost
+    a figure, characters that they may hold of texts until an exchange is over."""
+
+    __slots__ = ("texts",)
+
+    def __init__(self, limit: int = 16 * MIB, text_chars: int = 2 * MIB) -> None:
+        super().__init__(limit)
+        self.texts = Pool(text_chars)
 
 
 DROP_REASONS = (

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from stonechat.exchange import Exchange, Operation, Outcome
+from stonechat.transcript import Transcript
 
-from . import errors
+from . import asked, errors
 from .body import Body
 from .bounds import Bounds, Budget, Counts
 from .dialects import Dialect, Route, route
 from .http import DropError, Head, Requests, Responses
-from .phases import complete
-from .reading import CONTENT, Reading, count, load_object, name
+from .phases import Engine, complete
+from .reading import ANY_TEXT, CONTENT, Reading, count, load_answer, load_object, name
+from .said import Said
+from .texts import Room, storable
 
 _NONE: tuple[Exchange, ...] = ()
 _DONE = b"[DONE]"
@@ -28,14 +32,16 @@ class _Pending:
 
     __slots__ = (
         "dialect",
+        "engine",
         "exchange",
-        "is_llamacpp",
-        "last_token_ns",
+        "headers",
         "method",
+        "prompt_room",
         "reading",
         "request_body",
         "response_body",
         "route",
+        "transcript",
     )
 
     def __init__(self, method: str, found: Route | None, exchange: Exchange | None) -> None:
@@ -44,8 +50,10 @@ class _Pending:
         self.dialect: Dialect | None = found.dialect if found is not None else None
         self.exchange = exchange
         self.reading = Reading()
-        self.is_llamacpp = False
-        self.last_token_ns: int | None = None
+        self.engine = Engine()
+        self.transcript: Transcript | None = None
+        self.prompt_room: Room | None = None
+        self.headers: dict[bytes, bytes] = {}
         self.request_body: Body | None = None
         self.response_body: Body | None = None
 
@@ -188,6 +196,7 @@ class Connection:
             self._counts.other_requests += 1
         pending = _Pending(head.method, found, exchange)
         if exchange is not None:
+            pending.headers = head.headers
             pending.request_body = Body(
                 self._bounds, self._budget, coding=head.headers.get(b"content-encoding", b"")
             )
@@ -217,6 +226,22 @@ class Connection:
             stream = request.get("stream")
             default = pending.dialect is not None and pending.dialect.streams_by_default
             exchange.streamed = stream if isinstance(stream, bool) else default
+            # LM Studio's and Responses' word for it, and the only one under which a limit is read.
+            pending.reading.output_limit = count(request.get("max_output_tokens"))
+            if self._bounds.texts and pending.dialect is not None:
+                self._begin_transcript(pending, pending.dialect, request)
+
+    def _begin_transcript(self, pending: _Pending, dialect: Dialect, request: dict[str, Any]) -> None:
+        room = pending.prompt_room = Room(self._bounds.prompt_chars, self._budget.texts)
+        try:
+            turns = dialect.read_request(request)
+            pending.transcript = asked.begin(request, pending.headers, turns, room)
+        except Exception:
+            self._counts.drop("body")
+            if pending.exchange is not None:
+                pending.exchange.notes.add("parser_failed")
+            return
+        pending.reading.said = Said(self._bounds, self._budget.texts)
 
     # ResponseListener
 
@@ -243,7 +268,7 @@ class Connection:
         exchange.status = head.status
         exchange.first_byte_ns = self._response_begun_ns
         exchange.response_bytes = head.size
-        pending.is_llamacpp = head.headers.get(b"server", b"").strip().lower() == b"llama.cpp"
+        pending.engine.is_llamacpp = head.headers.get(b"server", b"").strip().lower() == b"llama.cpp"
         form = self._form(pending, head)
         if form is not None:
             pending.response_body = Body(
@@ -284,11 +309,13 @@ class Connection:
             form = "sse"
         elif kind in {b"application/x-ndjson", b"application/jsonl", b"application/x-jsonlines"}:
             form = "lines"
+        elif pending.dialect is not None and pending.dialect.form == "vectors":
+            form = "vectors"
         elif exchange.streamed and kind != b"application/json" and pending.dialect is not None:
-            form = pending.dialect.stream_format
+            form = pending.dialect.form
         else:
             form = "whole"
-        exchange.streamed = form != "whole"
+        exchange.streamed = form in ("sse", "lines")
         return form if pending.dialect is not None else None
 
     def _read_pieces(self, pending: _Pending, pieces: list[bytes]) -> None:
@@ -303,15 +330,16 @@ class Connection:
             if content is None:
                 exchange.notes.add("piece_malformed")
                 continue
-            # The texts of an answer pass here and nowhere else: what judges or keeps them is given ``content``.
             signs = dialect.read_piece(content, reading)
-            if signs:
+            if signs & ANY_TEXT:
                 exchange.chunks += 1
-                pending.last_token_ns = self._now_ns
+                pending.engine.last_token_ns = self._now_ns
                 if exchange.first_token_ns is None:
                     exchange.first_token_ns = self._now_ns
                 if signs & CONTENT and exchange.first_content_ns is None:
                     exchange.first_content_ns = self._now_ns
+            elif signs:
+                pending.engine.says(signs, self._now_ns)
 
     def _answered(self, pending: _Pending) -> None:
         """The answer is complete as a message of HTTP."""
@@ -342,14 +370,18 @@ class Connection:
         """Read what the end of the body completes; return the error type that its status stands for."""
         exchange, body = pending.exchange, pending.response_body
         status = exchange.status if exchange is not None else None
-        whole = None
+        whole = held = None
         if body is not None:
             self._read_pieces(pending, body.finish())
             held = body.whole()
-            whole = load_object(held) if held else None
+            whole = load_answer(held) if held else None
         if status is not None and status >= 300:
+            said: object = whole
+            if whole is None and held:
+                said = held[: errors.MESSAGE_LIMIT].decode("utf-8", "replace")
             pending.reading.context_limit = count(errors.context_limit(whole))
-            return errors.error_type(status, whole)
+            pending.reading.error_message = errors.error_message(said)
+            return errors.error_type(status, said)
         if whole is not None and pending.dialect is not None:
             pending.dialect.read_whole(whole, pending.reading)
         return None
@@ -364,6 +396,7 @@ class Connection:
         for body in (pending.request_body, pending.response_body):
             if body is not None:
                 body.close()
+        transcript = self._end_transcript(pending)
         if exchange is None:
             return
         self._counts.in_flight -= 1
@@ -377,10 +410,27 @@ class Connection:
         if pending.reading.load_only:
             exchange.notes.add("load_only")
             exchange.operation = Operation.OTHER
-        complete(
-            exchange, pending.reading, is_llamacpp=pending.is_llamacpp, last_token_ns=pending.last_token_ns
-        )
+            transcript = None
+        exchange.transcript = transcript
+        complete(exchange, pending.reading, pending.engine)
         self._finished.append(exchange)
+
+    def _end_transcript(self, pending: _Pending) -> Transcript | None:
+        """Return all that was said, and let go of what it took to gather it."""
+        transcript, said = pending.transcript, pending.reading.said
+        if transcript is not None and said is not None:
+            said.finish(transcript, pending.reading.calls)
+            transcript.error = storable(pending.reading.error_message)
+            body, exchange = pending.response_body, pending.exchange
+            unread = exchange is not None and "parser_failed" in exchange.notes
+            if unread or (body is not None and body.note is not None):
+                transcript.cut = True
+        if said is not None:
+            said.close()
+        if pending.prompt_room is not None:
+            pending.prompt_room.close()
+        pending.transcript = pending.reading.said = pending.prompt_room = None
+        return transcript
 
     # Ends
 
@@ -431,6 +481,7 @@ class Connection:
                 for body in (pending.request_body, pending.response_body):
                     if body is not None:
                         body.close()
+                self._end_transcript(pending)
                 continue
             if exchange is not None:
                 exchange.notes.add("parser_failed")

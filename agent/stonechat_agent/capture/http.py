@@ -14,9 +14,19 @@ from typing import Any, Protocol
 
 import httptools
 
+from .asked import CONVERSATION_HEADERS, USER_HEADERS
+
 _NO_BODY = frozenset((204, 304))
 _KEPT = frozenset(
-    (b"content-type", b"content-encoding", b"content-length", b"transfer-encoding", b"server")
+    (
+        b"content-type",
+        b"content-encoding",
+        b"content-length",
+        b"transfer-encoding",
+        b"server",
+        *CONVERSATION_HEADERS,
+        *USER_HEADERS,
+    )
 )  # nothing else is kept: headers hold credentials
 
 

@@ -1,7 +1,7 @@
 """From an engine's figures and the relay's clock to the phases and tokens of an exchange, each with its provenance.
 
-The engine's own figure comes first where there is one. What arrival times mean differs by engine (docs/engines.md): a
-llama.cpp server sends the head of a streamed answer when a slot takes the request, so there the wait for the head is
+The engine's own figure comes first where there is one. What arrival times mean differs by engine (docs/engines.md):
+a llama.cpp server sends the head of a streamed answer when a slot takes the request, so there the wait for the head is
 the queue, and from there to the first token is the prefill.
 """
 
@@ -9,25 +9,43 @@ from __future__ import annotations
 
 from stonechat.exchange import Exchange, Provenance, Quantity
 
-from .reading import Reading
+from .reading import PREFILL_BEGUN, PREFILL_ENDED, WORK_BEGUN, Reading
 
 _SLACK_NS = 50_000_000
 
 
-def complete(exchange: Exchange, reading: Reading, *, is_llamacpp: bool, last_token_ns: int | None) -> None:
-    """Fill the exchange's model, tokens and phases from what was read of its answer and when its pieces came.
+class Engine:
+    """What the arrival of an answer's pieces says of the engine's work. Instants are the relay's."""
 
-    Args:
-        is_llamacpp: the engine is a llama.cpp server, as its head or its ``timings`` say.
-        last_token_ns: instant of the last piece that carried text, reasoning or a tool call.
-    """
+    __slots__ = ("is_llamacpp", "last_token_ns", "prefill_ns", "prefilled_ns", "work_ns")
+
+    def __init__(self) -> None:
+        self.is_llamacpp = False  # as the answer's head says
+        self.last_token_ns: int | None = None  # the last piece that carried text, reasoning or a tool call
+        self.work_ns: int | None = None
+        self.prefill_ns: int | None = None
+        self.prefilled_ns: int | None = None
+
+    def says(self, signs: int, now_ns: int) -> None:
+        """Take what an engine says of where it is. The first of each counts: later ones are of another round."""
+        if signs & WORK_BEGUN and self.work_ns is None:
+            self.work_ns = now_ns
+        if signs & PREFILL_BEGUN and self.prefill_ns is None:
+            self.prefill_ns = now_ns
+        if signs & PREFILL_ENDED and self.prefilled_ns is None:
+            self.prefilled_ns = now_ns
+
+
+def complete(exchange: Exchange, reading: Reading, engine: Engine) -> None:
+    """Fill the exchange's model, tokens and phases from what was read of its answer and when its pieces came."""
     exchange.response_model = reading.model
     exchange.finish_reason = reading.finish
+    exchange.tool_calls = len(reading.calls)
     if reading.truncated:
         exchange.notes.add("context_full")
     exchange.context_limit = reading.context_limit
     _tokens(exchange, reading)
-    _phases(exchange, reading, is_llamacpp or reading.timings, last_token_ns)
+    _phases(exchange, reading, engine)
 
 
 def _tokens(exchange: Exchange, reading: Reading) -> None:
@@ -47,7 +65,9 @@ def _tokens(exchange: Exchange, reading: Reading) -> None:
         exchange.context_tokens = reading.input_tokens + output
 
 
-def _phases(exchange: Exchange, reading: Reading, is_llamacpp: bool, last_token_ns: int | None) -> None:
+def _phases(exchange: Exchange, reading: Reading, engine: Engine) -> None:
+    is_llamacpp = engine.is_llamacpp or reading.timings
+    last_token_ns = engine.last_token_ns
     sent_ns = _latest(exchange.request_complete_ns, exchange.connected_ns)
     first_ns, token_ns = exchange.first_byte_ns, exchange.first_token_ns
     exchange.load_duration = _engine(reading.load_ns)
@@ -57,6 +77,10 @@ def _phases(exchange: Exchange, reading: Reading, is_llamacpp: bool, last_token_
 
     if exchange.decode_duration is None and token_ns is not None and last_token_ns is not None:
         exchange.decode_duration = Quantity(last_token_ns - token_ns, Provenance.OBSERVED)
+    speed, output = reading.tokens_per_second, reading.output_tokens
+    if exchange.decode_duration is None and speed is not None and output is not None:
+        exchange.decode_duration = Quantity(round(output / speed * 1e9), Provenance.ESTIMATED)
+    _signs(exchange, engine, sent_ns)
     if is_llamacpp and token_ns is not None and first_ns is not None and sent_ns is not None:
         if exchange.prefill_duration is None:
             exchange.prefill_duration = Quantity(max(0, token_ns - first_ns), Provenance.OBSERVED)
@@ -76,6 +100,19 @@ def _phases(exchange: Exchange, reading: Reading, is_llamacpp: bool, last_token_
         known = [part for part in parts if part is not None]
         if whole is not None and len(known) == len(parts):
             exchange.queue_duration = Quantity(max(0, whole - sum(known)), Provenance.ESTIMATED)
+
+
+def _signs(exchange: Exchange, engine: Engine, sent_ns: int | None) -> None:
+    """Take the phases whose edges the engine told of as they came."""
+    if (
+        exchange.prefill_duration is None
+        and engine.prefill_ns is not None
+        and engine.prefilled_ns is not None
+    ):
+        prefill = max(0, engine.prefilled_ns - engine.prefill_ns)
+        exchange.prefill_duration = Quantity(prefill, Provenance.OBSERVED)
+    if exchange.queue_duration is None and engine.work_ns is not None and sent_ns is not None:
+        exchange.queue_duration = Quantity(max(0, engine.work_ns - sent_ns), Provenance.OBSERVED)
 
 
 def _llamacpp_queue(*, to_head: int, to_token: int, prefill: int | None) -> Quantity:

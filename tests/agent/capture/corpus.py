@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from stonechat.exchange import Exchange, Provenance, Quantity
+from stonechat.transcript import Transcript
 from stonechat_agent.capture import Bounds, Budget, Connection, Counts
 
 FOLDER = Path(__file__).parents[2] / "fixtures" / "dialects"
@@ -138,7 +139,14 @@ def summary(exchange: Exchange) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in fields(exchange):
         value = getattr(exchange, field.name)
-        if field.name.endswith("_ns") or field.name == "engine" or (not value and value is not False):
+        if (
+            field.name.endswith("_ns")
+            or field.name in ("engine", "source")
+            or (not value and value is not False)
+        ):
+            continue
+        if isinstance(value, Transcript):
+            found[field.name] = said(value)
             continue
         if isinstance(value, Quantity):
             by_clock = field.name.endswith("_duration") and value.provenance is not Provenance.ENGINE
@@ -148,6 +156,15 @@ def summary(exchange: Exchange) -> dict[str, Any]:
         else:
             found[field.name] = sorted(value) if isinstance(value, set) else value
     return found
+
+
+def said(transcript: Transcript) -> dict[str, Any]:
+    """Return a transcript as a fixture writes it: without what is empty."""
+    whole = {field.name: getattr(transcript, field.name) for field in fields(transcript)}
+    pairs = {"turns": list(map(list, transcript.turns)), "tool_calls": list(map(list, transcript.tool_calls))}
+    return {
+        name: value for name, value in (whole | pairs | {"tools": list(transcript.tools)}).items() if value
+    }
 
 
 def instants(exchange: Exchange) -> dict[str, int | None]:

@@ -19,6 +19,8 @@ from tests.agent.capture.corpus import (
     timed,
 )
 
+from stonechat_agent.capture import ROUTES
+
 each_recorded = pytest.mark.parametrize("recorded", CORPUS, ids=lambda recorded: recorded.name)
 
 
@@ -29,17 +31,25 @@ def check(recorded: Recorded, played: Played) -> None:
     assert played.counts.lost == recorded.lost
     assert played.counts.in_flight == 0
     assert played.budget.used == 0
+    assert played.budget.texts.used == 0
 
 
 def test_the_corpus_is_there() -> None:
-    assert len(CORPUS) >= 70
-    assert {exchange.get("dialect") for recorded in CORPUS for exchange in recorded.exchanges} == {
-        "openai.chat",
-        "llamacpp.completion",
-        "ollama.chat",
-        "ollama.generate",
-        None,
-    }
+    assert len(CORPUS) >= 140
+    dialects = {found.dialect.name for found in ROUTES.values() if found.dialect is not None}
+    seen = [exchange for recorded in CORPUS for exchange in recorded.exchanges]
+    assert {exchange["dialect"] for exchange in seen if "dialect" in exchange} == dialects
+    for name in dialects:
+        mine = [exchange for exchange in seen if exchange.get("dialect") == name]
+        assert any(
+            exchange["outcome"] == "error" and "error" in exchange.get("transcript", {}) for exchange in mine
+        ), name
+        assert any(exchange.get("streamed") is False and exchange["outcome"] == "ok" for exchange in mine), (
+            name
+        )
+        if not name.endswith(("embed", "embeddings")):
+            assert any(exchange.get("streamed") and exchange["outcome"] == "ok" for exchange in mine), name
+            assert any(exchange["outcome"] == "aborted" for exchange in mine), name
 
 
 @each_recorded

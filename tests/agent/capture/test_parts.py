@@ -14,7 +14,7 @@ from stonechat_agent.capture import ERROR_TYPES, ROUTES, route
 from stonechat_agent.capture.decoding import Inflater, UnknownCodingError
 from stonechat_agent.capture.errors import error_type, finish_reason
 from stonechat_agent.capture.ndjson import LineStream
-from stonechat_agent.capture.phases import complete
+from stonechat_agent.capture.phases import Engine, complete
 from stonechat_agent.capture.reading import Reading
 from stonechat_agent.capture.sse import EventStream, OverBoundError
 
@@ -203,9 +203,16 @@ def exchange(**fields: object) -> Exchange:
     return made
 
 
+def engine(**fields: object) -> Engine:
+    made = Engine()
+    for name, value in fields.items():
+        setattr(made, name, value)
+    return made
+
+
 def test_an_unknown_engine_shows_no_queue_and_no_prefill() -> None:
     made = exchange()
-    complete(made, Reading(), is_llamacpp=False, last_token_ns=390 * MS)
+    complete(made, Reading(), engine(is_llamacpp=False, last_token_ns=390 * MS))
     assert made.queue_duration is None
     assert made.prefill_duration is None
     assert made.decode_duration == Quantity(163 * MS, Provenance.OBSERVED)
@@ -215,14 +222,14 @@ def test_an_unknown_engine_shows_no_queue_and_no_prefill() -> None:
 
 def test_llamacpp_sends_the_head_when_a_slot_takes_the_request() -> None:
     made = exchange()
-    complete(made, Reading(), is_llamacpp=True, last_token_ns=390 * MS)
+    complete(made, Reading(), engine(is_llamacpp=True, last_token_ns=390 * MS))
     assert made.queue_duration == Quantity(5 * MS, Provenance.OBSERVED)
     assert made.prefill_duration == Quantity(222 * MS, Provenance.OBSERVED)
 
 
 def test_the_queue_counts_from_the_connection_where_that_came_after_the_request() -> None:
     made = exchange(connected_ns=3 * MS)
-    complete(made, Reading(), is_llamacpp=True, last_token_ns=None)
+    complete(made, Reading(), engine(is_llamacpp=True, last_token_ns=None))
     assert made.queue_duration == Quantity(2 * MS, Provenance.OBSERVED)
 
 
@@ -230,10 +237,10 @@ def test_a_build_that_sends_the_head_at_once_has_its_queue_from_the_prefill() ->
     reading = Reading()
     reading.timings, reading.prefill_ns = True, 215 * MS
     made = exchange()
-    complete(made, reading, is_llamacpp=False, last_token_ns=None)
+    complete(made, reading, engine(is_llamacpp=False, last_token_ns=None))
     assert made.queue_duration == Quantity(5 * MS, Provenance.OBSERVED)
     made = exchange(first_token_ns=20_227 * MS)
-    complete(made, reading, is_llamacpp=False, last_token_ns=None)
+    complete(made, reading, engine(is_llamacpp=False, last_token_ns=None))
     assert made.queue_duration == Quantity(20_012 * MS, Provenance.ESTIMATED)
 
 
@@ -241,9 +248,9 @@ def test_what_ollama_leaves_of_the_total_is_the_queue() -> None:
     reading = Reading()
     reading.total_ns, reading.load_ns, reading.prefill_ns, reading.decode_ns = 100, 20, 30, 40
     made = exchange()
-    complete(made, reading, is_llamacpp=False, last_token_ns=None)
+    complete(made, reading, engine(is_llamacpp=False, last_token_ns=None))
     assert made.queue_duration == Quantity(10, Provenance.ESTIMATED)
     reading.load_ns = None
     made = exchange()
-    complete(made, reading, is_llamacpp=False, last_token_ns=None)
+    complete(made, reading, engine(is_llamacpp=False, last_token_ns=None))
     assert made.queue_duration is None, "an absent part is unknown, not zero"

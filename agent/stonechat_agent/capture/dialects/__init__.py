@@ -9,20 +9,37 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from stonechat.exchange import Operation
+from stonechat.transcript import Turn
 
 from ..reading import Reading
-from . import llamacpp_completion, ollama_chat, ollama_generate, openai_chat
+from . import (
+    anthropic_messages,
+    llamacpp_completion,
+    lmstudio_chat,
+    ollama_chat,
+    ollama_embed,
+    ollama_generate,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_responses,
+)
 
 
 class Dialect(NamedTuple):
-    """How the answers of one API are read. Both readers take the JSON object that one piece, or the answer, is."""
+    """How the requests and answers of one API are read. All readers take the JSON object that a request, a piece or an
+    answer is."""
 
     name: str
     streams_by_default: bool
-    stream_format: str
-    """``sse`` or ``lines``: how a streamed answer is cut into pieces where its content type does not say."""
+    form: str
+    """How an answer's body is cut where its content type does not say: ``sse`` or ``lines`` into the pieces of a
+    stream; ``vectors`` for an API that streams nothing, whose answers are read without their vectors."""
+    read_request: Callable[[dict[str, Any]], list[Turn]]
+    """Return the turns of a request's prompt, oldest first."""
     read_piece: Callable[[dict[str, Any], Reading], int]
-    """Take one piece of a streamed answer; return what it carried, as a sum of CONTENT, REASONING, TOOL_CALL."""
+    """Take one piece of a streamed answer; return what it carried, as a sum of CONTENT, REASONING, TOOL_CALL and of
+    the engine's own signs of where it is."""
     read_whole: Callable[[dict[str, Any], Reading], None]
 
 
@@ -35,14 +52,20 @@ class Route(NamedTuple):
     """``openai``, ``ollama`` or ``anthropic``: how clients of this path expect an error."""
 
 
-OPENAI_CHAT = Dialect("openai.chat", False, "sse", openai_chat.read_piece, openai_chat.read_whole)
-LLAMACPP_COMPLETION = Dialect(
-    "llamacpp.completion", False, "sse", llamacpp_completion.read_piece, llamacpp_completion.read_whole
-)
-OLLAMA_CHAT = Dialect("ollama.chat", True, "lines", ollama_chat.read_piece, ollama_chat.read_whole)
-OLLAMA_GENERATE = Dialect(
-    "ollama.generate", True, "lines", ollama_generate.read_piece, ollama_generate.read_whole
-)
+def _dialect(name: str, form: str, module: Any, *, streams_by_default: bool = False) -> Dialect:
+    return Dialect(name, streams_by_default, form, module.read_request, module.read_piece, module.read_whole)
+
+
+OPENAI_CHAT = _dialect("openai.chat", "sse", openai_chat)
+OPENAI_COMPLETIONS = _dialect("openai.completions", "sse", openai_completions)
+OPENAI_RESPONSES = _dialect("openai.responses", "sse", openai_responses)
+OPENAI_EMBEDDINGS = _dialect("openai.embeddings", "vectors", openai_embeddings)
+ANTHROPIC_MESSAGES = _dialect("anthropic.messages", "sse", anthropic_messages)
+LLAMACPP_COMPLETION = _dialect("llamacpp.completion", "sse", llamacpp_completion)
+LMSTUDIO_CHAT = _dialect("lmstudio.chat", "sse", lmstudio_chat)
+OLLAMA_CHAT = _dialect("ollama.chat", "lines", ollama_chat, streams_by_default=True)
+OLLAMA_GENERATE = _dialect("ollama.generate", "lines", ollama_generate, streams_by_default=True)
+OLLAMA_EMBED = _dialect("ollama.embed", "vectors", ollama_embed)
 
 _CHAT, _COMPLETION, _EMBEDDINGS = Operation.CHAT, Operation.COMPLETION, Operation.EMBEDDINGS
 
@@ -50,27 +73,29 @@ ROUTES: dict[str, Route] = {
     "/v1/chat/completions": Route(_CHAT, OPENAI_CHAT),
     "/chat/completions": Route(_CHAT, OPENAI_CHAT),
     "/api/v0/chat/completions": Route(_CHAT, OPENAI_CHAT),
+    "/v1/completions": Route(_COMPLETION, OPENAI_COMPLETIONS),
+    "/api/v0/completions": Route(_COMPLETION, OPENAI_COMPLETIONS),
+    "/v1/responses": Route(_CHAT, OPENAI_RESPONSES),
+    "/responses": Route(_CHAT, OPENAI_RESPONSES),
+    "/v1/messages": Route(_CHAT, ANTHROPIC_MESSAGES, "anthropic"),
     "/completion": Route(_COMPLETION, LLAMACPP_COMPLETION),
     "/completions": Route(_COMPLETION, LLAMACPP_COMPLETION),
     "/infill": Route(_COMPLETION, LLAMACPP_COMPLETION),
+    "/api/v1/chat": Route(_CHAT, LMSTUDIO_CHAT),
     "/api/chat": Route(_CHAT, OLLAMA_CHAT, "ollama"),
     "/api/generate": Route(_COMPLETION, OLLAMA_GENERATE, "ollama"),
-    "/v1/completions": Route(_COMPLETION),
-    "/api/v0/completions": Route(_COMPLETION),
-    "/v1/responses": Route(_CHAT),
-    "/v1/messages": Route(_CHAT, error_shape="anthropic"),
-    "/api/v1/chat": Route(_CHAT),
-    "/v1/embeddings": Route(_EMBEDDINGS),
-    "/api/v0/embeddings": Route(_EMBEDDINGS),
-    "/embeddings": Route(_EMBEDDINGS),
-    "/embedding": Route(_EMBEDDINGS),
-    "/api/embed": Route(_EMBEDDINGS, error_shape="ollama"),
-    "/api/embeddings": Route(_EMBEDDINGS, error_shape="ollama"),
+    "/v1/embeddings": Route(_EMBEDDINGS, OPENAI_EMBEDDINGS),
+    "/api/v0/embeddings": Route(_EMBEDDINGS, OPENAI_EMBEDDINGS),
+    "/embeddings": Route(_EMBEDDINGS, OPENAI_EMBEDDINGS),
+    "/embedding": Route(_EMBEDDINGS, OPENAI_EMBEDDINGS),
+    "/api/embed": Route(_EMBEDDINGS, OLLAMA_EMBED, "ollama"),
+    "/api/embeddings": Route(_EMBEDDINGS, OLLAMA_EMBED, "ollama"),
     "/v1/rerank": Route(Operation.OTHER),
     "/rerank": Route(Operation.OTHER),
     "/v1/reranking": Route(Operation.OTHER),
     "/reranking": Route(Operation.OTHER),
     "/v1/audio/transcriptions": Route(Operation.OTHER),
+    "/audio/transcriptions": Route(Operation.OTHER),
 }
 """Paths that ask something of a model, when they are POSTed to. Every other request is the engine's housekeeping."""
 

@@ -9,32 +9,44 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..errors import error_type, finish_reason
-from ..reading import CONTENT, REASONING, TOOL_CALL, Reading, count, name, nanoseconds, section
+from stonechat.transcript import Turn
+
+from ..asked import messages
+from ..errors import error_message, error_type, finish_reason
+from ..reading import Reading, count, name, nanoseconds, section
+from ..texts import objects
+
+
+def read_request(request: dict[str, Any]) -> list[Turn]:
+    """Return the prompt's turns. See ``Dialect.read_request``."""
+    return messages(request.get("messages"))
 
 
 def read_piece(piece: dict[str, Any], reading: Reading) -> int:
     """Take one line. See ``Dialect.read_piece``."""
     read_line(piece, reading)
-    message = section(piece.get("message"))
-    signs = CONTENT if message.get("content") else 0
-    if message.get("thinking"):
-        signs |= REASONING
-    if message.get("tool_calls"):
-        # Ollama says done_reason "stop" for an answer that calls a tool.
-        signs |= TOOL_CALL
-    return signs
+    return _read_message(section(piece.get("message")), reading)
 
 
 def read_whole(answer: dict[str, Any], reading: Reading) -> None:
     """Take an answer that was not streamed. See ``Dialect.read_whole``."""
     read_line(answer, reading)
+    _read_message(section(answer.get("message")), reading)
+
+
+def _read_message(message: dict[str, Any], reading: Reading) -> int:
+    """Take a message, or a piece of one. Calls of tools are whole, and done_reason says "stop" after them too."""
+    signs = reading.say(message.get("content")) | reading.think(message.get("thinking"))
+    for call in objects(message.get("tool_calls")):
+        function = section(call.get("function"))
+        signs |= reading.call(None, function.get("name") or "?", function.get("arguments"))
+    return signs
 
 
 def read_line(line: dict[str, Any], reading: Reading) -> None:
     """Take what lines of ``/api/chat`` and ``/api/generate`` have in common."""
     if line.get("error"):
-        reading.error = error_type(None, line)
+        reading.fail(error_type(None, line), error_message(line))
         return
     reading.model = name(line.get("model")) or reading.model
     if line.get("done") is not True:
