@@ -23,9 +23,9 @@ answers; silicon stops well below 150)."""
 SENSORS = 16
 """Sensors read at most: some cost a message to another core or to firmware each."""
 
-_CHIPS = frozenset(
-    ("coretemp", "k10temp", "zenpower", "cpu_thermal", "soc_thermal", "cpu0_thermal", "cpu1_thermal")
-)
+# The processor's own chips, and those that stand for a thermal zone of its cores (cpu_thermal, soc_thermal,
+# bigcore0_thermal).
+_CHIPS = re.compile(r"coretemp|k10temp|zenpower|(cpu|soc|tj|bigcore|littlecore|package)[0-9_]*thermal")
 # x86_pkg_temp; cpu-thermal, cpu_thermal, CPU-therm, cpu0-thermal, cpu-0-0; soc-thermal, bigcore0-thermal; tj-thermal,
 # the hottest junction of a Jetson.
 _ZONES = re.compile(r"x86_pkg_temp|(cpu|soc|tj|bigcore|littlecore|package)[0-9_-]*(therm|$|[0-9])", re.I)
@@ -52,7 +52,7 @@ class Temperature:
     def _chips(self) -> Iterator[str]:
         root = f"{self._sys}/class/hwmon"
         for chip in names(root):
-            if read_text(f"{root}/{chip}/name") not in _CHIPS:
+            if not _CHIPS.fullmatch(read_text(f"{root}/{chip}/name") or ""):
                 continue
             inputs = [name for name in names(f"{root}/{chip}") if re.fullmatch("temp[0-9]+_input", name)]
             labels = {name: read_text(f"{root}/{chip}/{name[:-5]}label") or "" for name in inputs}

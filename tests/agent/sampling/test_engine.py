@@ -592,4 +592,6 @@ def test_the_listener_of_this_process_itself_is_no_engine() -> None:
         port = listener.getsockname()[1]
         search = Search(EngineMatch("e", host="127.0.0.1", port=port), "/proc", "/sys")
         assert len(search.listeners()) == 1
-        assert search.find() is None
+        found = search.find()
+        # Where another engine of this user runs, that one is likely: this process never is.
+        assert found is None or found.pid != os.getpid()
