@@ -93,6 +93,7 @@ def roles_of(settings: Settings, web: socket.socket, broker: socket.socket | Non
         "windows_ms": windows_ms,
         "rollups_ms": retention.rollups_ns // NS_PER_MS,
         "events_ms": retention.events_ns // NS_PER_MS,
+        "exchanges_ms": retention.exchanges_ns // NS_PER_MS,
     }
     roles.append(Role("rollup", {"store": store, **ages}))
     url, loopback = _broker_url(settings, broker)

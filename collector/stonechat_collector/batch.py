@@ -16,9 +16,10 @@ from stonechat.event import Event, EventKind, Severity
 from stonechat.ranges import Cover, Standing, cover_size
 from stonechat.record import Record
 from stonechat.topics import Topic
-from stonechat.wire import EventBatch, State, Stream, WindowBatch
+from stonechat.wire import EventBatch, ExchangeBatch, State, Stream, WindowBatch
 from stonechat_collector import figures, identity, schema
 from stonechat_collector.beat import write_beat
+from stonechat_collector.exchanges import Exchanges
 from stonechat_collector.messages import Item, Rejection, epochs_of, header_epochs, plain
 from stonechat_collector.raised import raise_event
 from stonechat_collector.store import Store, insert_all, insert_tuples
@@ -72,6 +73,7 @@ class Batch:
         self._events: list[dict[str, Any]] = []
         self._raised: dict[tuple[str, str, str], dict[str, Any]] = {}
         self._rejected: list[Rejection] = []
+        self._exchanges = Exchanges()
         self._described: dict[bytes, bytes] = {}
         self.stored_descriptions: set[bytes] = set()
         self.replies: dict[tuple[str, str], Reply] = {}
@@ -88,8 +90,12 @@ class Batch:
                 self._take_windows(item, item.body)
             elif isinstance(item.body, EventBatch):
                 self._take_events(item, item.body)
+            elif isinstance(item.body, ExchangeBatch):
+                self._take_exchanges(item, item.body)
             else:
                 self._take_state(item, item.body)
+        for name, number in self._exchanges.write(self._connection, self._now).items():
+            self._count(name, number)
         self._want()
 
     def receipts_of(self, device: str, stream: int) -> dict[int, Taken]:
@@ -236,6 +242,12 @@ class Batch:
                 }
             )
             self._count("events", 1)
+
+    def _take_exchanges(self, item: Item, batch: ExchangeBatch) -> None:
+        # They leave in a thread of their own, so their order says nothing of which run is the current one.
+        row = self._devices[item.topic.device]
+        row["last_seen"] = row["changed"] = self._now
+        self._exchanges.take(item.topic.device, batch)
 
     def _take_state(self, item: Item, state: State) -> None:
         row = self._devices[item.topic.device]

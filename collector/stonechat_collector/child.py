@@ -151,6 +151,7 @@ def rollup(arguments: dict[str, Any]) -> None:
         windows_ms=arguments["windows_ms"],
         rollups_ms=arguments["rollups_ms"],
         events_ms=arguments["events_ms"],
+        exchanges_ms=arguments["exchanges_ms"],
     )
     collect = collect_by_hand()
     say(READY)

@@ -25,7 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from stonechat import topics
 from stonechat_collector.ingest import Ingest
-from stonechat_collector.messages import Message
+from stonechat_collector.messages import LEAVES, Message
 from stonechat_collector.store import StoreUnavailable
 
 log = logging.getLogger("stonechat.ingest")
@@ -211,7 +211,7 @@ class Link:
         self._accepted = True
         share = self._target.share
         if self._old_protocol:
-            client.subscribe([(topics.up_filter(leaf), 1) for leaf in ("window", "event", "state")])
+            client.subscribe([(topics.up_filter(leaf), 1) for leaf in LEAVES])
         else:
             # What is retained comes with a new subscription only: after a restart the session has what changed.
             state = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
@@ -220,6 +220,7 @@ class Link:
                 [
                     (topics.up_filter("window", share), plain),
                     (topics.up_filter("event", share), plain),
+                    (topics.up_filter("exchange", share), plain),
                     (topics.up_filter("state"), state),
                 ]
             )

@@ -12,9 +12,14 @@ from stonechat import wire
 from stonechat.errors import Refused
 from stonechat.record import to_plain
 from stonechat.topics import Topic
-from stonechat.wire import EventBatch, State, WindowBatch
+from stonechat.wire import Ack, EventBatch, ExchangeBatch, State, WindowBatch
 
-LEAVES: Mapping[str, type] = {"window": WindowBatch, "event": EventBatch, "state": State}
+LEAVES: Mapping[str, type] = {
+    "window": WindowBatch,
+    "event": EventBatch,
+    "state": State,
+    "exchange": ExchangeBatch,
+}
 """The last parts of the topics that devices publish to, and what comes by them."""
 
 
@@ -24,6 +29,9 @@ class Message(NamedTuple):
     topic: str
     payload: bytes
     retain: bool = False
+
+
+Body = WindowBatch | EventBatch | State | ExchangeBatch
 
 
 class Rejection(NamedTuple):
@@ -40,7 +48,7 @@ class Item(NamedTuple):
 
     message: Message
     topic: Topic
-    body: WindowBatch | EventBatch | State
+    body: Body
     blobs: Sequence[bytes] = ()
 
 
@@ -54,18 +62,20 @@ def read(message: Message, topic: Topic) -> Item:
             return Item(message, topic, body, [msgpack.packb(to_plain(record)) for record in body.records])
         except OverflowError as error:
             raise Refused("number", "beyond 64 bits") from error
-    assert isinstance(body, EventBatch | State)
+    assert not isinstance(body, Ack)
     return Item(message, topic, body)
 
 
-def header_epochs(body: WindowBatch | EventBatch | State) -> set[int]:
+def header_epochs(body: Body) -> set[int]:
     """The epochs of which the sender is told all receipts."""
     if isinstance(body, State):
         return {body.epoch} if body.online else set()
+    if isinstance(body, ExchangeBatch):  # no part of what is acknowledged
+        return set()
     return {body.header.epoch, *(epoch for epoch, _, _ in body.header.held)}
 
 
-def epochs_of(body: WindowBatch | EventBatch | State) -> set[int]:
+def epochs_of(body: Body) -> set[int]:
     """Every epoch that a message names: those of its header, and those of which it brings something."""
     epochs = header_epochs(body)
     if isinstance(body, WindowBatch):

@@ -26,6 +26,12 @@ _COUNTERS: tuple[tuple[str, str, str], ...] = (
     ("commits", "stonechat_collector_commits_total", "Transactions of ingest."),
     ("records", "stonechat_collector_records_total", "Records of windows stored."),
     ("events", "stonechat_collector_events_total", "Events of devices stored."),
+    ("exchanges", "stonechat_collector_exchanges_total", "Single exchanges stored."),
+    (
+        "exchanges_repeated",
+        "stonechat_collector_exchanges_repeated_total",
+        "Single exchanges dropped: told before.",
+    ),
     ("states", "stonechat_collector_states_total", "Births and wills taken."),
     ("repeated", "stonechat_collector_repeated_total", "Records and events dropped: taken before."),
     ("expired", "stonechat_collector_expired_windows_total", "Windows older than retention when they came."),

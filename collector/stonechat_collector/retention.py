@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Table, delete, func, select, tuple_
 
-from stonechat_collector import rollup, schema
+from stonechat_collector import exchanges, rollup, schema
 from stonechat_collector.store import Store
 
 STEP = 1000
@@ -18,14 +18,21 @@ PRUNED_TO = "windows_pruned_to"
 
 
 def prune(
-    store: Store, now: int, *, windows_ms: int, rollups_ms: int, events_ms: int, step: int = STEP
+    store: Store,
+    now: int,
+    *,
+    windows_ms: int,
+    rollups_ms: int,
+    events_ms: int,
+    exchanges_ms: int,
+    step: int = STEP,
 ) -> int:
     """Delete up to ``step`` rows of each table that are older than their age, and return how many: 0, all is done.
 
     A window that the roll-up has still to merge stays until it has.
 
     Args:
-        now: the collector's clock in ms; ages are by what devices said of their time.
+        now: the collector's clock in ms; ages are by what devices said of their time, of exchanges by when they came.
 
     Raises:
         StoreUnavailable: nothing was deleted.
@@ -40,6 +47,7 @@ def prune(
         # Coarse buckets begin before all that they hold; one goes when its end is old enough.
         gone += _delete(connection, schema.rollups, now - rollups_ms - rollup.STEPS[-1], step)
         gone += _delete(connection, schema.events, now - events_ms, step)
+        gone += _delete_exchanges(connection, now - exchanges_ms, step)
     return gone
 
 
@@ -55,4 +63,12 @@ def _delete(connection: Connection, table: Table, before: int, step: int) -> int
     found = [tuple(row) for row in connection.execute(old)]
     for at in range(0, len(found), 200):
         connection.execute(delete(table).where(tuple_(*keys).in_(found[at : at + 200])))
+    return len(found)
+
+
+def _delete_exchanges(connection: Connection, before: int, step: int) -> int:
+    table = schema.exchanges
+    old = select(table.c.device, table.c.id).where(table.c.received < before).limit(step)
+    found = [(device, id) for device, id in connection.execute(old)]
+    exchanges.forget(connection, found)
     return len(found)

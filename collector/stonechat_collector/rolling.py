@@ -29,11 +29,17 @@ class Rolling:
         windows_ms: int,
         rollups_ms: int,
         events_ms: int,
+        exchanges_ms: int,
     ) -> None:
         self._store = store
         self._clock_ms = clock_ms
         self._watch = Watch(store)
-        self._ages = {"windows_ms": windows_ms, "rollups_ms": rollups_ms, "events_ms": events_ms}
+        self._ages = {
+            "windows_ms": windows_ms,
+            "rollups_ms": rollups_ms,
+            "events_ms": events_ms,
+            "exchanges_ms": exchanges_ms,
+        }
         self._next_watch = self._next_retention = self._next_beat = 0.0
         self._merged = self._deleted = 0
 

@@ -13,6 +13,10 @@
                   than its step; ``payload`` is described in ``rollup``
     events        what happened, from devices and from the collector itself
     descriptions  hash -> MessagePack of the description in canonical form; immutable
+    exchanges     (device, id) -> an exchange that a device told of: its fields as JSON by the names of
+                  ``stonechat.exchange_row``, and as columns what lists are filtered and sorted by
+    exchange_texts  (device, id) -> its texts, where the device sent any; with ``allowed``, the word of its
+                  privacy.upload by which they came, and ``folded``, all of them in one, for search
     rejected      a bounded ring of messages that could not be taken, with the reason
     rejections    how many messages were rejected, by reason; never pruned
     processes     one row a process of the collector: its heartbeat and its counters, for /metrics and /healthz
@@ -23,7 +27,9 @@ and owns the columns of ``devices`` up to ``runs``; the roll-up deletes ``pendin
 
 Times are ms since 1970, lengths are ms. ``*_start`` of records and events is what the device said, everything else is
 the collector's clock. An epoch has 64 bits without a sign, which SQL integers lack, so it stands as 16 hexadecimal
-digits. Retention deletes windows, rollups and events by time in bounded steps, and never a receipt.
+digits. Retention deletes windows, rollups and events by time in bounded steps, and never a receipt. Exchanges are no
+part of any total, so nothing is remembered of those that are gone; they go by age and, when a device has sent too many,
+the earliest taken first.
 """
 
 from __future__ import annotations
@@ -159,6 +165,44 @@ descriptions = Table(
     metadata,
     Column("hash", LargeBinary, primary_key=True),
     Column("body", LargeBinary, nullable=False),
+)
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column("device", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("start", BigInteger, nullable=False),
+    Column("received", BigInteger, nullable=False),
+    Column("model", Text),
+    Column("outcome", Text),
+    Column("error_type", Text),
+    Column("findings", Text),  # " a b ": the charset of words has no space
+    Column("duration", BigInteger),  # us, as everything of a row
+    Column("ttft", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("fields", _JSON, nullable=False),
+    Column("chosen", Text, nullable=False),  # why the device told of it
+    Column("kept", Text, nullable=False),  # what its journal had of the texts
+    Column("journal", Text, nullable=False),  # its privacy settings when it sent
+    Column("upload", Text, nullable=False),
+    Column("texts", Boolean, nullable=False),  # whether texts came with it, be they still here or not
+    Index("exchanges_start", "device", "start", "id"),
+    Index("exchanges_received", "device", "received"),
+    Index("exchanges_age", "received"),
+)
+
+exchange_texts = Table(
+    "exchange_texts",
+    metadata,
+    Column("device", Text, primary_key=True),
+    Column("id", Text, primary_key=True),
+    Column("received", BigInteger, nullable=False),
+    Column("allowed", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),  # characters
+    Column("body", _JSON, nullable=False),  # stonechat.exchange_texts
+    Column("folded", Text, nullable=False),
+    Index("exchange_texts_received", "device", "received"),
 )
 
 rejected = Table(

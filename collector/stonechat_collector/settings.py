@@ -108,6 +108,9 @@ class Retention:
     windows_ns: int = option(kinds.duration("1d", "100000d"), "30d", "age at which single windows go")
     rollups_ns: int = option(kinds.duration("1d", "100000d"), "400d", "age at which roll-ups go")
     events_ns: int = option(kinds.duration("1d", "100000d"), "400d", "age at which events go")
+    exchanges_ns: int = option(
+        kinds.duration("1h", "100000d"), "30d", "age at which single exchanges go, with their texts"
+    )
 
     def conflicts(self, given: set[str]) -> Iterator[Conflict]:
         if self.rollups_ns < self.windows_ns:

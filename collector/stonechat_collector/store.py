@@ -51,8 +51,31 @@ class StoreUnavailable(StonechatError):
     """The database cannot do it now (locked, disk full, gone): keep what was to be written, and ask again later."""
 
 
+def _tables(*names: str) -> Callable[[Connection], None]:
+    """A step that makes tables with their indexes. A table that another step made is none of them."""
+    return lambda connection: schema.metadata.create_all(
+        connection, tables=[schema.metadata.tables[name] for name in names]
+    )
+
+
 MIGRATIONS: tuple[tuple[str, Callable[[Connection], None]], ...] = (
-    ("0001_tables", schema.metadata.create_all),
+    (
+        "0001_tables",
+        _tables(
+            "meta",
+            "devices",
+            "receipts",
+            "windows",
+            "pending",
+            "rollups",
+            "events",
+            "descriptions",
+            "rejected",
+            "rejections",
+            "processes",
+        ),
+    ),
+    ("0002_exchanges", _tables("exchanges", "exchange_texts")),
 )
 """Steps that bring a database from empty to this version, in order. Each runs once, in a transaction of its own."""
 

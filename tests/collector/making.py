@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from stonechat import topics, wire
 from stonechat.event import Event, Severity
+from stonechat.exchange_row import Row
+from stonechat.ids import exchange_id
 from stonechat.record import DEVICE, Flag, Record, Series, Stamp, Values
 from stonechat.values import counter, gauge
 from stonechat_collector.messages import Message
@@ -100,6 +102,37 @@ def events_message(
     """A batch of events on its topic."""
     sender = head or header(events[0].cover[0][0], events[0].last_order)
     return Message(topics.up(fleet, device, "event"), wire.encode_events(sender, events))
+
+
+def exchange_row(number: int = 1, **fields: object) -> Row:
+    """The row of exchange ``number``, begun so many seconds before NOW; a field that is None is left out."""
+    start = NOW - number * 1000
+    known = {
+        "id": exchange_id(start, number),
+        "start": start,
+        "engine": "engine",
+        "model": "model",
+        "operation": "chat",
+        "outcome": "ok",
+        "duration": 2_000_000,
+        "ttft": 500_000,
+        "output_tokens": 40,
+        **fields,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def exchanges_message(
+    told: Sequence[wire.Told],
+    *,
+    device: str = "kiosk-1",
+    fleet: str = "shops",
+    journal: str = "flagged",
+    upload: str = "none",
+) -> Message:
+    """A batch of exchanges on its topic."""
+    payload = wire.encode_exchanges(header(), told, wire.Privacy(journal, upload))
+    return Message(topics.up(fleet, device, "exchange"), payload)
 
 
 def state_message(

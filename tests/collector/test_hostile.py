@@ -18,15 +18,17 @@ from tests.collector.making import (
     ack_of,
     event,
     events_message,
+    exchange_row,
+    exchanges_message,
     state_message,
     window,
     windows_message,
 )
 
-from stonechat import envelope, topics
+from stonechat import envelope, topics, wire
 from stonechat.record import DEVICE, Stamp
 from stonechat.values import counter, gauge
-from stonechat_collector import rollup, schema, views
+from stonechat_collector import exchange_views, rollup, schema, views
 from stonechat_collector.audit import audit
 from stonechat_collector.batch import MAX_REJECTED
 from stonechat_collector.ingest import Ingest
@@ -35,11 +37,17 @@ from stonechat_collector.store import Store
 from stonechat_collector.taken import MAX_FRAGMENTS
 from stonechat_collector.watch import Watch
 
-LEAVES = ("window", "event", "state")
+LEAVES = ("window", "event", "state", "exchange")
 VALID = [
     windows_message([window(1), window(2)]),
     events_message([event(1), event(2, attributes={"a": {"b": [1, 2.5, "x"]}})]),
     state_message(True, 1, 1, description={"labels": {"site": "berlin"}}),
+    exchanges_message(
+        [
+            wire.Told(exchange_row(1, findings=["repetition"], scores={"toxic": 0.5}), None, "slow", "none"),
+            wire.Told(exchange_row(2), {"prompt": [["user", "x"]], "answer": "y"}, "flagged", "kept"),
+        ]
+    ),
 ]
 
 
@@ -70,7 +78,7 @@ def test_random_bytes_are_rejected(shared: Ingest, leaf: str, payload: bytes, se
 
 
 @settings(max_examples=300)
-@given(index=st.integers(0, 2), seed=st.integers(0, 1 << 32))
+@given(index=st.integers(0, 3), seed=st.integers(0, 1 << 32))
 def test_mutated_messages_do_no_harm(shared: Ingest, index: int, seed: int) -> None:
     """Words of a valid message are replaced by what no honest device would send."""
     rng = random.Random(seed)
@@ -120,6 +128,8 @@ def test_after_all_that_the_store_rolls_up_and_can_be_read(shared: Ingest) -> No
     assert audit(store) == []
     for device in views.fleet_overview(store, NOW)["devices"]:
         views.device_windows(store, device["id"], NOW - 86_400_000, NOW)
+        for found in exchange_views.exchanges_page(store, device["id"])["exchanges"]:
+            exchange_views.exchange(store, device["id"], found["id"])
     views.events_page(store)
 
 

@@ -147,7 +147,12 @@ def test_retention_deletes_by_age_in_steps_and_leaves_receipts(store: Store) -> 
     ingest = Ingest(store, lambda: NOW)
     message = windows_message([window(seq) for seq in range(1, 61)])
     ingest.take([message, events_message([event(1, start=NOW - 10 * MINUTE), event(2, start=NOW)])])
-    ages = {"windows_ms": 150 * MINUTE, "rollups_ms": 140 * MINUTE, "events_ms": 5 * MINUTE}
+    ages = {
+        "windows_ms": 150 * MINUTE,
+        "rollups_ms": 140 * MINUTE,
+        "events_ms": 5 * MINUTE,
+        "exchanges_ms": 5 * MINUTE,
+    }
     assert retention.prune(store, NOW, **ages, step=1000) == 1  # the windows are still to be merged
     merge_all(store)
     rounds = 0

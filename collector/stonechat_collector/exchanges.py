@@ -1,0 +1,159 @@
+"""Taking exchanges that devices tell of, one by one and beside all totals, and keeping their number bounded.
+
+An exchange that is there already is passed over: devices send again what a broker did not acknowledge. What is kept of
+a device is bounded in number, and its texts in characters; the earliest taken go first, by the collector's own clock,
+because a device may claim any time. Texts stand in a table of their own, so that they can go before their exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, select
+
+from stonechat import exchange_texts
+from stonechat.exchange_texts import Texts
+from stonechat.wire import ExchangeBatch
+from stonechat_collector import schema
+from stonechat_collector.messages import plain
+from stonechat_collector.store import insert_all
+
+MAX_EXCHANGES = 10_000
+"""Exchanges that are kept of one device: a week of them at the 60 an hour that an agent sends at most by default."""
+
+MAX_TEXT = 16 * 1024 * 1024
+"""Characters of texts that are kept of one device."""
+
+_IN_LIMIT = 400
+
+
+class Exchanges:
+    """The exchanges of one transaction of ingest."""
+
+    def __init__(self) -> None:
+        self._batches: dict[str, list[ExchangeBatch]] = {}
+
+    def take(self, device: str, batch: ExchangeBatch) -> None:
+        """Take what a device told, to be written later."""
+        self._batches.setdefault(device, []).append(batch)
+
+    def write(self, connection: Connection, now: int) -> dict[str, int]:
+        """Write what is new, and return what became of all: counts by ``exchanges`` and ``exchanges_repeated``.
+
+        The caller holds the devices' rows, so that nobody else writes theirs.
+        """
+        counts = {"exchanges": 0, "exchanges_repeated": 0}
+        for device, batches in self._batches.items():
+            told = [(item, batch) for batch in batches for item in batch.exchanges]
+            known = _known(connection, device, [item.row["id"] for item, _ in told])
+            rows, texts = [], []
+            for item, batch in told:
+                if item.row["id"] in known:
+                    counts["exchanges_repeated"] += 1
+                    continue
+                known.add(item.row["id"])
+                given = {"chosen": item.chosen, "kept": item.kept, **batch.privacy._asdict()}
+                rows.append(_row(device, item.row, now, given, has_texts=bool(item.texts)))
+                if item.texts:
+                    texts.append(_texts(device, item.row["id"], now, batch.privacy.upload, item.texts))
+            insert_all(connection, schema.exchanges, rows)
+            insert_all(connection, schema.exchange_texts, texts)
+            counts["exchanges"] += len(rows)
+            if rows:
+                _bound_number(connection, device)
+            if texts:
+                _bound_texts(connection, device)
+        return counts
+
+
+def _known(connection: Connection, device: str, ids: Sequence[str]) -> set[str]:
+    table = schema.exchanges
+    found: set[str] = set()
+    for at in range(0, len(ids), _IN_LIMIT):
+        query = select(table.c.id).where(table.c.device == device, table.c.id.in_(ids[at : at + _IN_LIMIT]))
+        found.update(connection.scalars(query))
+    return found
+
+
+def _row(
+    device: str, row: Mapping[str, Any], now: int, given: Mapping[str, str], *, has_texts: bool
+) -> dict[str, Any]:
+    findings = row.get("findings")
+    return {
+        "device": device,
+        "id": row["id"],
+        "start": row["start"],
+        "received": now,
+        **{
+            name: row.get(name)
+            for name in ("model", "outcome", "error_type", "duration", "ttft", "output_tokens")
+        },
+        "findings": f" {' '.join(findings)} " if findings else None,
+        "fields": dict(row),
+        **given,
+        "texts": has_texts,
+    }
+
+
+def _texts(device: str, id: str, now: int, allowed: str, texts: Texts) -> dict[str, Any]:
+    body = plain(texts)
+    return {
+        "device": device,
+        "id": id,
+        "received": now,
+        "allowed": allowed,
+        "size": exchange_texts.size_of(body),
+        "body": body,
+        "folded": folded(body),
+    }
+
+
+def folded(texts: Mapping[str, Any]) -> str:
+    """All texts in one, as a search compares them: without case."""
+    pairs = [*texts.get("prompt", ()), *texts.get("tool_calls", ())]
+    parts = [texts.get(name, "") for name in exchange_texts.PLAIN]
+    return "\n".join([*(f"{first} {second}" for first, second in pairs), *parts]).casefold()
+
+
+def _bound_number(connection: Connection, device: str) -> None:
+    table = schema.exchanges
+    query = (
+        select(table.c.id)
+        .where(table.c.device == device)
+        .order_by(table.c.received.desc(), table.c.id.desc())
+        .offset(MAX_EXCHANGES)
+    )
+    forget(connection, [(device, id) for id in connection.scalars(query)])
+
+
+def _bound_texts(connection: Connection, device: str) -> None:
+    table = schema.exchange_texts
+    query = (
+        select(table.c.id, table.c.size)
+        .where(table.c.device == device)
+        .order_by(table.c.received.desc(), table.c.id.desc())
+    )
+    held = 0
+    beyond = []
+    for id, size in connection.execute(query):
+        held += size
+        if held > MAX_TEXT:
+            beyond.append((device, id))
+    _delete(connection, table, beyond)
+
+
+def forget(connection: Connection, keys: Sequence[tuple[str, str]]) -> None:
+    """Delete exchanges, by (device, id), with their texts."""
+    _delete(connection, schema.exchange_texts, keys)
+    _delete(connection, schema.exchanges, keys)
+
+
+def _delete(connection: Connection, table: Table, keys: Iterable[tuple[str, str]]) -> None:
+    by_device: dict[str, list[str]] = {}
+    for device, id in keys:
+        by_device.setdefault(device, []).append(id)
+    for device, ids in by_device.items():
+        for at in range(0, len(ids), _IN_LIMIT):
+            chosen = table.c.id.in_(ids[at : at + _IN_LIMIT])
+            connection.execute(delete(table).where(table.c.device == device, chosen))
