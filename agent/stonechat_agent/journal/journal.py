@@ -243,11 +243,12 @@ class Journal:
         with self._changed:
             if "id" not in row:
                 self._losses["journal.failed"] += 1
-            elif self._add(item):
+            else:
                 if self._pending_text + item.cost > PENDING_TEXT:
                     self._losses["journal.texts"] += 1
                     item.state, item.transcript, item.cost = "over_bound", None, 0
-                self._pending_text += item.cost
+                if not self._add(item):
+                    return
                 self._recent[row["id"]] = row
                 while len(self._recent) > RECENT:
                     self._recent.popitem(last=False)
@@ -329,9 +330,11 @@ class Journal:
             self._losses["journal.overflow"] += 1
             return False
         self._pending.append(item)
+        if isinstance(item, _Put):
+            self._pending_text += item.cost
         if self._oldest is None:
             self._oldest = time.monotonic()
-        if len(self._pending) == 1 or len(self._pending) == BATCH_ENTRIES:
+        if len(self._pending) == 1 or self._full():
             self._changed.notify()
         return True
 
@@ -374,7 +377,7 @@ class Journal:
         """Seconds to wait for something to do. The lock is held."""
         if self._oldest is None or self._store is None:
             return _LOOK_SECONDS
-        if len(self._pending) >= BATCH_ENTRIES:
+        if self._full():
             return 0.0
         wait = BATCH_SECONDS if self._allowance > 0 else SLOW_BATCH_SECONDS
         return max(0.01, min(_LOOK_SECONDS, self._oldest + wait - time.monotonic()))
@@ -387,7 +390,11 @@ class Journal:
         if oldest is None:
             return False
         wait = BATCH_SECONDS if self._allowance > 0 else SLOW_BATCH_SECONDS
-        return len(self._pending) >= BATCH_ENTRIES or now - oldest >= wait
+        return self._full() or now - oldest >= wait
+
+    def _full(self) -> bool:
+        """Whether enough waits for a batch, however soon it comes after the last one."""
+        return len(self._pending) >= BATCH_ENTRIES or self._pending_text >= _BATCH_TEXT
 
     def _opened(self, now: float, stopping: bool) -> bool:
         """Whether the file is open, opened if it is time to try."""
@@ -498,7 +505,7 @@ class Journal:
             self._drop(len(batch), None)
             self._allowance -= store.written - before
             self._stats = Stats(store.size(), self._written + store.written, 0, "")
-            if not self._stopping and len(self._pending) < BATCH_ENTRIES:
+            if not (self._stopping or self._full()):
                 break
 
     def _prepare(self, item: _Item) -> None:
