@@ -294,15 +294,13 @@ def test_pages_follow_each_other_in_every_order(
     assert seen == ids(*numbers)
 
 
-def test_questions_that_cannot_be_answered_say_so(store: Store) -> None:
-    for options in (
-        {"sort": "row"},
-        {"cursor": "x"},
-        {"cursor": "9" * 40 + "." + ids(1)[0]},
-        {"cursor": "5."},
-    ):
-        with pytest.raises(BadRequest):
-            listed(store, **options)
+@pytest.mark.parametrize(
+    ("sort", "cursor"),
+    [("row", None), ("start", "x"), ("start", "9" * 40 + "." + ids(1)[0]), ("start", "5."), ("ttft", "-2.x")],
+)
+def test_questions_that_cannot_be_answered_say_so(store: Store, sort: str, cursor: str | None) -> None:
+    with pytest.raises(BadRequest):
+        listed(store, sort=sort, cursor=cursor)
 
 
 def test_choices_are_what_the_latest_exchanges_hold(store: Store) -> None:
