@@ -9,8 +9,10 @@ from .decoding import Inflater, UnknownCodingError
 from .ndjson import LineStream
 from .sse import EventStream, OverBoundError
 
-_VECTORS = re.compile(rb'\[[-+0-9.eE, \t\r\n]+\]|"[A-Za-z0-9+/=]{65,}"')
-"""A list of numbers, or a text that may be one in base64: longer than any name that may stand as one."""
+_NUMBERS, _BASE64 = rb"-+0-9.eE, \t\r\n", rb"A-Za-z0-9+/="
+_LONG = re.compile(rb'(\[)\0?[%b]{64,}|(")\0?[%b]{64,}' % (_NUMBERS, _BASE64))
+_CLOSED = re.compile(rb'(\[)\0[%b]*(?=[^%b])|(")\0[%b]*(?=[^%b])' % (_NUMBERS, _NUMBERS, _BASE64, _BASE64))
+_OPEN = re.compile(rb'\[\0?[%b]*\Z|"\0?[%b]*\Z' % (_NUMBERS, _BASE64))
 
 
 class Body:
@@ -25,6 +27,7 @@ class Body:
         "_bounds",
         "_budget",
         "_inflater",
+        "_open",
         "_stream",
         "_whole",
         "_without_vectors",
@@ -43,6 +46,7 @@ class Body:
         self._accounted = 0
         self._whole = bytearray()
         self._without_vectors = form == "vectors"
+        self._open = -1  # where a list or a text begins that has not ended; -1 where there is none
         self._stream: EventStream | LineStream | None = None
         if form == "sse":
             self._stream = EventStream(bounds.body_bytes)
@@ -87,13 +91,15 @@ class Body:
         return pieces
 
     def _leave_out_vectors(self, fresh: int) -> None:
-        """Cut lists that the last fresh bytes may have completed: nothing before the bracket or quote that was open."""
+        """Cut out of what is held the lists of 64 or more characters of numbers, and texts that may be such lists in
+        base64: no name that may stand as one is as long. What is cut is the same however the fresh bytes come; a NUL,
+        which no JSON holds, marks a list that was cut and is not at its end."""
         held = self._whole
-        known = len(held) - fresh
-        start = max(held.rfind(b"[", 0, known), held.rfind(b'"', 0, known), 0)
-        tail = bytes(held[start:])
-        if b"]" in tail or b'"' in tail:
-            held[start:] = _VECTORS.sub(_placeholder, tail)
+        start = self._open if self._open >= 0 else len(held) - fresh
+        tail = _CLOSED.sub(_shut, _LONG.sub(_cut, bytes(held[start:])))
+        held[start:] = tail
+        last = max(tail.rfind(b"["), tail.rfind(b'"'))
+        self._open = start + last if last >= 0 and _OPEN.match(tail, last) else -1
 
     def finish(self) -> list[bytes]:
         """Take the body's end; return the piece of a stream that it completes."""
@@ -123,6 +129,10 @@ class Body:
         self.close()
 
 
-def _placeholder(match: re.Match[bytes]) -> bytes:
+def _cut(match: re.Match[bytes]) -> bytes:
+    return b"[\0" if match[1] else b'"\0'
+
+
+def _shut(match: re.Match[bytes]) -> bytes:
     # A text becomes one that may not stand as a name either.
-    return b"[]" if match[0].startswith(b"[") else b'"?"'
+    return b"[" if match[1] else b'"?'
