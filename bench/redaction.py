@@ -23,7 +23,13 @@ from stonechat_agent.privacy import KINDS, Redactor
 
 ROOT = Path(__file__).parent.parent
 LINES = ROOT / "tests/fixtures/redaction/lines.jsonl"
-ORDINARY = ("mtbench101_dialogues", "expertqa_revised", "dolly_sample", "arena_prompt_answers", "multilingual_answers")
+ORDINARY = (
+    "mtbench101_dialogues",
+    "expertqa_revised",
+    "dolly_sample",
+    "arena_prompt_answers",
+    "multilingual_answers",
+)
 
 
 def load(path: Path = LINES) -> list[dict[str, Any]]:
@@ -121,7 +127,9 @@ def answers(redactor: Redactor, folder: Path) -> None:
             changed += bool(here)
         per = 1000 / len(texts)
         by_kind = ", ".join(f"{kind} {count * per:.1f}" for kind, count in kinds.most_common())
-        print(f"{name:24} {len(texts):8} {changed * per:9.1f}  {by_kind}; {speed(redactor, texts[:500]):.0f} us/KiB")
+        print(
+            f"{name:24} {len(texts):8} {changed * per:9.1f}  {by_kind}; {speed(redactor, texts[:500]):.0f} us/KiB"
+        )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 IBAN_LENGTHS = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22, "BR": 29, "BY": 28,
     "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DK": 18, "DO": 28, "EE": 20, "EG": 29, "ES": 24, "FI": 18,
@@ -110,5 +112,5 @@ def drawn_at_random(word: str) -> bool:
     kinds = ["d" if char.isdigit() else "u" if char.isupper() else "l" for char in word if char.isalnum()]
     if kinds.count("d") < 2 or len(kinds) < 20 or "l" not in kinds or "u" not in kinds:
         return False
-    changes = sum(before != after for before, after in zip(kinds, kinds[1:], strict=False))
+    changes = sum(before != after for before, after in itertools.pairwise(kinds))
     return changes >= 0.4 * len(kinds)

@@ -18,9 +18,15 @@ _KNOWN = re.compile(
     r"|xox[a-z]-[A-Za-z0-9-]{10,}|xapp-[A-Za-z0-9-]{10,}"
     r"|(?:AKIA|ASIA|AGPA|AROA)[A-Z0-9]{16}(?![A-Za-z0-9])|AIza[A-Za-z0-9_-]{30,}|ya29\.[A-Za-z0-9_-]{20,}"
     r"|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|dop_v1_[a-f0-9]{32,}|shp(?:at|ca|pa|ss)_[A-Fa-f0-9]{32}"
-    r"|\d{8,10}:AA[A-Za-z0-9_-]{30,}|AGE-SECRET-KEY-1[A-Z0-9]{40,}"
-    r"|(?<=hooks\.slack\.com/services/)[A-Za-z0-9/]{20,})"
+    r"|AGE-SECRET-KEY-1[A-Z0-9]{40,})"
 )
+_KNOWN_STARTS = (
+    "sk-", "sk_", "pk_", "rk_", "whsec_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "hf_", "npm_",
+    "pypi-", "xox", "xapp-", "AKIA", "ASIA", "AGPA", "AROA", "AIza", "ya29.", "SG.", "dop_v1_", "shp", "AGE-SECRET-KEY-",
+)  # fmt: skip
+_BOT = re.compile(r":AA[A-Za-z0-9_-]{30,}")
+_BOT_NUMBER = re.compile(r"\d{8,10}\Z")
+_HOOK = re.compile(r"hooks\.slack\.com/services/([A-Za-z0-9/]{20,})")
 _JWT = re.compile(r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]+)?")
 _BEARER = re.compile(r"\b(?:bearer|basic) +([A-Za-z0-9._~+/=-]{12,})", re.IGNORECASE)
 _USERINFO = re.compile(r"://([^\s/@:\"'<>]{0,64}:[^\s/@\"'<>]{1,256})@")
@@ -36,13 +42,26 @@ _NAME = (
 )
 _LINK = (
     r"[\"'`]? {0,3}(?:(?:for|to|für|of|du|de|das) [^\s:=]{1,20} (?:[^\s:=]{1,20} ){0,2})?"
-    r"(?::=|=>|[:=]|\b(?:is|was|lautet|ist|est|es|é|è|lyder)\b(?: ?:)?|は|是|为) {0,3}"
+    r"(?::=|=>|[:=]|(?P<verb>\b(?:is|was|lautet|ist|est|es|é|è|lyder)\b(?: ?:)?|は|是|为)) {0,3}"
 )
 _ASSIGNMENT = re.compile(
-    rf"(?:{_NAME})s?{_LINK}(?:\"([^\"\n]{{3,256}})\"|'([^'\n]{{3,256}})'|`([^`\n]{{3,256}})`|([^\s\"'`<>{{}}()\[\];,&]{{3,512}}))",
+    rf"(?:{_NAME})s?{_LINK}(?:\"(?P<double>[^\"\n]{{3,256}})\"|'(?P<single>[^'\n]{{3,256}})'|`(?P<code>[^`\n]{{3,256}})`"
+    r"|(?P<bare>[^\s\"'`<>{}()\[\];,&]{3,512}))",
     re.IGNORECASE,
 )
-_PIN = re.compile(r"(?<![A-Za-z])(?:PIN|Pin|pin code|CVV|CVC|TAN)(?:-?code)?(?: is| ist|:|=|: is) {0,2}(\d{3,8})(?!\w)")
+# Where the name of a secret can begin, in small letters: looked for one by one, which is faster than a pattern.
+_NAME_STARTS = (
+    "pass", "pwd", "kennwort", "mot de", "contrase", "senha", "wachtwoord", "hasl", "hasł", "parola", "losen", "lösen", "salasana",
+    "heslo", "sifre", "şifre", "пароль", "密码", "密碼", "口令", "パスワード", "비밀번호", "كلمة", "secret", "private", "access_",
+    "access-", "access k", "access t", "accessk", "accesst", "api", "auth_", "auth-", "auth t", "autht", "auth k",
+    "encryption", "master_", "master-", "master k", "account_", "account-k", "account k", "signing", "license_",
+    "license-", "license k", "client_", "client-", "client s", "clients", "app_", "app-s", "consumer", "shared_",
+    "shared-", "shared s", "refresh", "bot_", "bot-", "bot t", "id_token", "session", "csrf", "token", "credential",
+    "sid",
+)  # fmt: skip
+_PIN = re.compile(
+    r"(?<![A-Za-z])(?:PIN|Pin|pin code|CVV|CVC|TAN)(?:-?code)?(?: is| ist|:|=|: is) {0,2}(\d{3,8})(?!\w)"
+)
 _NO_SECRET = re.compile(
     r"(?:your|my|the|dein|example|sample|placeholder|change|insert|enter|none|null|true|false|undefined|str(?:ing)?|int|"
     r"x{3,}|\*{2,}|\.{2,}|env|os\.|process\.|config|settings|self\.|get|input|password|secret|token|key|redacted|\$|%)",
@@ -67,42 +86,76 @@ def find_keys(text: str) -> Iterator[Span]:
         end = _PEM_END.search(text, begin.end())
         at = end.end() if end else len(text)  # a block without an end was cut
         yield Span(begin.start(), at, "key")
-    for found in _KNOWN.finditer(text):
-        yield Span(found.start(), found.end(), "key")
+    for start in _KNOWN_STARTS:
+        at = text.find(start)
+        while at >= 0:
+            found = _KNOWN.match(text, at)
+            if found:
+                yield Span(found.start(), found.end(), "key")
+            at = text.find(start, found.end() if found else at + 1)
+    if ":AA" in text:
+        for found in _BOT.finditer(text):
+            if number := _BOT_NUMBER.search(text, max(0, found.start() - 10), found.start()):
+                yield Span(number.start(), found.end(), "key")
+    if "hooks.slack.com" in text:
+        for found in _HOOK.finditer(text):
+            yield Span(found.start(1), found.end(1), "key")
     if "eyJ" in text:
         for found in _JWT.finditer(text):
             yield Span(found.start(), found.end(), "key")
-    for found in _BEARER.finditer(text):
-        if any(map(str.isdigit, found[1])):
-            yield Span(found.start(1), found.end(1), "key")
+    lowered = _lowered(text)
+    if "bearer " in lowered or "basic " in lowered:
+        for found in _BEARER.finditer(text):
+            if any(map(str.isdigit, found[1])):
+                yield Span(found.start(1), found.end(1), "key")
     if "://" in text:
         for found in _USERINFO.finditer(text):
             yield Span(found.start(1), found.end(1), "key")
-    yield from _assigned(text)
+    yield from _assigned(text, lowered)
     for found in _WORD.finditer(text):
         if _is_key(text, found):
             yield Span(found.start(), found.end(), "key")
 
 
-def _assigned(text: str) -> Iterator[Span]:
-    at = 0
-    while (found := _ASSIGNMENT.search(text, at)) is not None:
-        at = found.end()
-        group = found.lastindex or 0
-        start, value = found.start(group), found[group]
-        if group == 4:
-            value = value.rstrip(".:!?*|") if not value.endswith(("!!", "??")) else value
-            value = value.rstrip("。、").split("です")[0]
-            good = len(value) >= 4 and any(map(str.isdigit, value)) and not value.isdigit()
-        else:
-            good = " " not in value or any(map(str.isdigit, value))
-            good = good and _CODE.fullmatch(value) is None
-        if good and not _NO_SECRET.match(value):
-            yield Span(start, start + len(value), "key")
-        else:
-            at = max(found.start() + 1, start)  # the value may begin the next: "secret: token=7h3..."
-    for found in _PIN.finditer(text):
-        yield Span(found.start(1), found.end(1), "key")
+def _places(text: str, word: str) -> Iterator[int]:
+    at = text.find(word)
+    while at >= 0:
+        yield at
+        at = text.find(word, at + 1)
+
+
+def _lowered(text: str) -> str:
+    """Return a text in small letters, each of its characters in the same place."""
+    lowered = text.lower()
+    if len(lowered) != len(text):  # a capital İ becomes two characters
+        lowered = "".join(char.lower() if len(char.lower()) == 1 else char for char in text)
+    return lowered
+
+
+def _assigned(text: str, lowered: str) -> Iterator[Span]:
+    for start in _NAME_STARTS:
+        for at in _places(lowered, start):
+            found = _ASSIGNMENT.match(text, at)
+            inside = at > 0 and text[at - 1].isascii() and text[at - 1].isalpha()
+            if found is not None and not (inside and found["verb"]):  # "contract MyToken is ERC1155"
+                group = found.lastgroup or ""
+                value = _value(found[group], quoted=group != "bare")
+                if value:
+                    yield Span(found.start(group), found.start(group) + len(value), "key")
+    if "pin" in lowered or "cv" in lowered or "tan" in lowered:
+        for found in _PIN.finditer(text):
+            yield Span(found.start(1), found.end(1), "key")
+
+
+def _value(value: str, *, quoted: bool) -> str:
+    """Return what is secret of what stands after the name of a secret, or nothing where it is none."""
+    if quoted:
+        good = (" " not in value or any(map(str.isdigit, value))) and _CODE.fullmatch(value) is None
+    else:
+        value = value.rstrip("*|").split("です")[0]
+        value = value.rstrip(".:?。、")
+        good = len(value) >= 4 and any(map(str.isdigit, value)) and not value.isdigit()
+    return value if good and not _NO_SECRET.match(value) else ""
 
 
 def _is_key(text: str, found: re.Match[str]) -> bool:

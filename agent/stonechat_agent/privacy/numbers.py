@@ -6,6 +6,7 @@ and the words before it. Runs are found in linear time, and a run is judged in t
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -14,7 +15,11 @@ from stonechat_agent.privacy.spans import Span
 
 _LETTER = "A-Za-z0-9_\u00c0-\u024f"
 # One separator between digits, or a parenthesis with a space: "(0) 30", ") 5". Two spaces end a number.
-_RUN = re.compile(rf"(?<![{_LETTER}])(?:\+ ?)?\(?\d(?:(?: ?\(|\)[ .\-/]?|[ .\-/])?\d)*(?![{_LETTER}])")
+_RUN = re.compile(
+    rf"(?<![{_LETTER}])\(?(?:\+ ?)?\(?\d(?:(?: ?\(|\)[ .\-/]?|[ .\-/])?\d)*"
+    rf"(?:(?= ?(?:x|ext\.?) ?\d)|(?![{_LETTER}]))"
+)
+_EXTENSION = re.compile(r" ?(?:x|ext\.?) ?\d{1,6}(?!\w)")
 _GROUP = re.compile(r"\d+")
 _DATE = re.compile(
     r"(?<!\d)(?:(?:19|20)\d\d([-./])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])"
@@ -27,17 +32,58 @@ _PHONE_WORD = re.compile(
     r"|ring (?:me|us|her|him)|ph|tlf|puh|(?:my|your|her|his|their|our|old|new) number"
     r"|reach (?:me|us|her|him)|m[oó]vil|celular|cellulare|portable|mobil(?:e|nummer|telefon)?|gsm)\b"
     r"|tel[eé]f|telefo|telepho|phone|ruf(?:en|t|nummer)|rückruf|appel[ez]|num[eé]ro de t|ll[aá]ma|chiama|ligue|\bbel\b"
-    r"|zadzwo|dzwo|тел|звон|номер|电话|手机|電話|携帯|전화|هاتف|جوال|फोन|मोबाइल|โทร|điện thoại|telpon|telefon",
+    r"|zadzwo|dzwo|тел|звон|номер|电话|手机|号码|號碼|联系|電話|携帯|전화|هاتف|جوال|फोन|मोबाइल|โทร|điện thoại|telpon|telefon",
     re.IGNORECASE,
 )
 _CALLING_CODES = frozenset(
-    "1 7 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 "
-    "86 90 91 92 93 94 95 98".split()
+    map(
+        str,
+        (
+            *(
+                1,
+                7,
+                20,
+                27,
+                30,
+                31,
+                32,
+                33,
+                34,
+                36,
+                39,
+                40,
+                41,
+                43,
+                44,
+                45,
+                46,
+                47,
+                48,
+                49,
+                51,
+                52,
+                53,
+                54,
+                55,
+                56,
+                57,
+                58,
+            ),
+            *(60, 61, 62, 63, 64, 65, 66, 81, 82, 84, 86, 90, 91, 92, 93, 94, 95, 98),
+        ),
+    )
 )
-# Three digits: all codes that begin so are in use or kept for use.
-_CALLING_CODE_HEADS = frozenset("21 22 23 24 25 26 29 35 37 38 42 50 59 67 68 69 80 85 87 88 96 97 99".split())
-# Mobile numbers without separators in their national form: DE, GB, FR/IT/BE, AU, JP, KR.
-_MOBILE = re.compile(r"01[567]\d{8,9}|07\d{9}|0[67]\d{8}|04\d{8}|0[789]0\d{8}|010\d{8}")
+# Of codes with three digits the first two: all codes that begin so are in use or kept for use.
+_CALLING_CODE_HEADS = frozenset(
+    map(str, (21, 22, 23, 24, 25, 26, 29, 35, 37, 38, 42, 50, 59, 67, 68, 69, 80, 85, 87, 88, 96, 97, 99))
+)
+# National numbers without separators: a trunk zero and nine or ten digits, or eleven of a German mobile.
+_TRUNK = re.compile(r"0[1-9]\d{8,9}|01[567]\d{9}")
+_CHINESE = re.compile(r"1[3-9]\d{9}")
+_HAN = re.compile("[\u4e00-\u9fff]")
+_CARD_WORD = re.compile(
+    r"card|kart|carte|carta|tarjeta|cart[aã]o|карт|卡|カード|카드|visa|maestro|\bpan\b", re.IGNORECASE
+)
 _YEAR = re.compile(r"(?:19|20)\d\d")
 
 
@@ -57,19 +103,20 @@ def _judge(text: str, start: int, end: int) -> Iterator[Span]:
     groups = list(_GROUP.finditer(text, start, end))
     if not groups or sum(map(len, (group[0] for group in groups))) < 7:
         return
-    cards = list(_cards(text, groups))
+    before = text[max(0, start - _BEFORE) : start]
+    cards = list(_cards(text, groups, named=_CARD_WORD.search(before) is not None))
     if cards:
         yield from cards
         return
-    before = text[max(0, start - _BEFORE) : start]
     first = groups[0].start()
     opened = text[start:first]
     begin = start + (len(opened) - len(opened.lstrip()))
     if _is_phone(text[begin : groups[-1].end()], [group[0] for group in groups], before):
-        yield Span(begin, groups[-1].end(), "phone")
+        extension = _EXTENSION.match(text, groups[-1].end())
+        yield Span(begin, extension.end() if extension else groups[-1].end(), "phone")
 
 
-def _cards(text: str, groups: list[re.Match[str]]) -> Iterator[Span]:
+def _cards(text: str, groups: list[re.Match[str]], *, named: bool) -> Iterator[Span]:
     at = 0
     while at < len(groups):
         digits, until = "", at
@@ -82,7 +129,9 @@ def _cards(text: str, groups: list[re.Match[str]]) -> Iterator[Span]:
             digits += groups[until][0]
             until += 1
             whole = until == at + 1 or len(groups[at][0]) == 4
-            if whole and 14 <= len(digits) <= 19 and checks.card(digits):
+            # With a word for it, old and rare schemes count too.
+            rare = named and 12 <= len(digits) <= 19 and len(set(digits)) > 1 and checks.luhn(digits)
+            if whole and (rare or (14 <= len(digits) <= 19 and checks.card(digits))):
                 found = until
         begin = groups[at].start()
         # The digits after a decimal point are no card.
@@ -97,7 +146,7 @@ def _cards(text: str, groups: list[re.Match[str]]) -> Iterator[Span]:
 def _is_phone(shown: str, groups: list[str], before: str) -> bool:
     digits = "".join(groups)
     count = len(digits)
-    if shown.startswith("+"):
+    if shown.startswith(("+", "(+")):
         if before.rstrip()[-1:].isdigit():  # a sum
             return False
         return _international(digits)
@@ -106,7 +155,9 @@ def _is_phone(shown: str, groups: list[str], before: str) -> bool:
     named = _PHONE_WORD.search(before) is not None
     if "." in shown and len(groups) == 2 and not named:  # a decimal fraction
         return False
-    in_parentheses = ")" in shown and not _YEAR.fullmatch(groups[0]) and min(map(len, groups[1:]), default=0) >= 2
+    in_parentheses = (
+        ")" in shown and not _YEAR.fullmatch(groups[0]) and min(map(len, groups[1:]), default=0) >= 2
+    )
     if in_parentheses and 8 <= count <= 12 and len(groups) >= 3 - (len(groups[-1]) > 5):
         return True
     shape = [len(group) for group in groups]
@@ -118,9 +169,21 @@ def _is_phone(shown: str, groups: list[str], before: str) -> bool:
         return True
     if digits[0] == "0" and len(set(digits)) > 2:
         if len(groups) == 1:
-            return _MOBILE.fullmatch(digits) is not None or (named and 9 <= count <= 12)
-        if 9 <= count <= 12 and 2 <= shape[0] <= 5 and min(shape[1:]) >= 2 and not _steps_evenly(groups):
+            counted = digits in "01234567890123456789" or "isbn" in before.lower()
+            return (_TRUNK.fullmatch(digits) is not None and not counted) or (named and 9 <= count <= 12)
+        if (
+            (9 <= count <= 13 or (count == 8 and len(groups) > 3 and "-" in shown))
+            and 2 <= shape[0] <= 5
+            and min(shape[1:]) >= 2
+            and not _steps_evenly(groups)
+        ):
             return True
+    if shape in ([1, 3, 3, 4], [1, 3, 3, 2, 2]) and digits[0] == "8":  # Russia
+        return True
+    if shape in ([2, 4, 4], [2, 5, 4]) and " " in shown and "-" in shown and "." not in shown:  # Brazil
+        return True
+    if len(groups) == 1 and _CHINESE.fullmatch(digits) and _HAN.search(before):
+        return True
     return named and 7 <= count <= 13 and len(set(digits)) > 1 and not _steps_evenly(groups)
 
 
@@ -135,7 +198,7 @@ def _international(digits: str) -> bool:
 def _steps_evenly(groups: list[str]) -> bool:
     """Whether the groups count: 01 02 03 04 05."""
     values = [int(group) for group in groups]
-    steps = {after - one for one, after in zip(values, values[1:], strict=False)}
+    steps = {after - one for one, after in itertools.pairwise(values)}
     return len(groups) > 3 and len(steps) == 1
 
 
@@ -227,12 +290,26 @@ _IDENTITIES = (
 )  # fmt: skip
 
 
+# Where an identity can be: six digits, each with a separator at most; or the beginning of a codice fiscale.
+_DENSE = re.compile(r"\d(?:[ .+-]?\d){5,}|[A-Z]{6}\d\d")
+
+
 def find_identities(text: str) -> Iterator[Span]:
     """Yield national identity, tax and social security numbers that are certain by check digits or by name."""
+    low, high = -1, -100
+    for dense in _DENSE.finditer(text):
+        if dense.start() - 8 > high:
+            yield from _identities(text, low, high)
+            low = max(0, dense.start() - 8)
+        high = dense.end() + 12
+    yield from _identities(text, low, high)
+
+
+def _identities(text: str, low: int, high: int) -> Iterator[Span]:
+    if low < 0:
+        return
     for pattern, is_right, named in _IDENTITIES:
-        if named is not None and not named.search(text):
-            continue
-        for found in pattern.finditer(text):
+        for found in pattern.finditer(text, low, high):
             if is_right is not None and not is_right(found[0]):
                 continue
             if named is None or named.search(text, max(0, found.start() - _BEFORE), found.start()):

@@ -21,7 +21,7 @@ from stonechat_agent.privacy.places import find_places
 from stonechat_agent.privacy.spans import Span
 
 KINDS = ("key", "email", "iban", "card", "id", "ip", "mac", "phone", "address")
-"""What is found without configuration. Where two overlap, both go, and the one that stands first here gives its name."""
+"""What is found without configuration. Where two overlap, both go, and the first in this order gives its name."""
 
 _FINDERS: tuple[Callable[[str], Iterator[Span]], ...] = (
     find_keys, find_emails, find_ibans, find_identities, find_machines, find_numbers, find_places,
@@ -66,7 +66,8 @@ class Redactor:
         spans = self.find(text)
         if not spans:
             return text
-        parts, at = [], 0
+        parts: list[str] = []
+        at = 0
         for span in spans:
             parts += (text[at : span.start], f"[{span.kind}]")
             at = span.end
