@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, FastAPI, Path, Query
 from fastapi.exceptions import RequestValidationError
@@ -24,7 +24,7 @@ from starlette.responses import Response
 
 from stonechat import __version__
 from stonechat.ids import DEVICE_ID_PATTERN
-from stonechat_collector import metrics, models, rollup, schema, views
+from stonechat_collector import exchange_views, metrics, models, rollup, schema, views
 from stonechat_collector.hosts import LoopbackHost
 from stonechat_collector.live import Changes
 from stonechat_collector.pages import Assets, Connect, build_router
@@ -45,6 +45,10 @@ _DEVICE = Path(pattern=f"^{DEVICE_ID_PATTERN}$", description="id of the device")
 _FLEET = Query(pattern=f"^{DEVICE_ID_PATTERN}$", description="only this fleet")
 _FROM = Query(alias="from", description="ms since 1970, or ISO 8601; default: an hour before the end")
 _TO = Query(description="ms since 1970, or ISO 8601; default: now")
+_WORD = r"^[A-Za-z0-9._:/@+-]{1,64}$"
+_EXCHANGE = Path(pattern="^[0-9a-z]{13}$", description="id of the exchange")
+_SINCE = Query(alias="from", description="ms since 1970, or ISO 8601")
+_UNTIL = Query(description="ms since 1970, or ISO 8601")
 _STEP = Query(description='ms between two points; "auto", or "window" for each window by itself')
 
 _ERRORS: dict[int | str, dict[str, Any]] = {
@@ -127,6 +131,58 @@ def _api(store: Store, clock: Callable[[], int], changes: Changes) -> APIRouter:
             return _no_device(device_id)
         return _Json(views.device_windows(store, device_id, start, end, _step(step)))
 
+    @api.get("/devices/{device_id}/exchanges", response_model=models.Exchanges)
+    def device_exchanges(
+        *,
+        device_id: Annotated[str, _DEVICE],
+        model: Annotated[str | None, Query(pattern=_WORD)] = None,
+        outcome: Annotated[Literal["ok", "error", "aborted"] | None, Query()] = None,
+        error_type: Annotated[str | None, Query(pattern=_WORD)] = None,
+        finding: Annotated[str | None, Query(pattern=_WORD, description='"any": any finding')] = None,
+        min_duration_seconds: Annotated[float | None, Query(ge=0, le=1e9)] = None,
+        min_ttft_seconds: Annotated[float | None, Query(ge=0, le=1e9)] = None,
+        q: Annotated[str | None, Query(min_length=1, max_length=200, description="in the texts")] = None,
+        from_: Annotated[str | None, _SINCE] = None,
+        to: Annotated[str | None, _UNTIL] = None,
+        sort: Annotated[Literal["start", "duration", "ttft", "output_tokens"], Query()] = "start",
+        dir: Annotated[Literal["down", "up"], Query(description="the greatest first, or the least")] = "down",
+        cursor: Annotated[str | None, Query(max_length=64, description="``next`` of the page before")] = None,
+        limit: Annotated[int, Query(ge=1, le=exchange_views.MAX_ROWS)] = 100,
+    ) -> Response:
+        """Single exchanges that a device told of: those with findings, that failed or were slow, and a sample."""
+        if views.device(store, device_id, clock()) is None:
+            return _no_device(device_id)
+        wanted = exchange_views.Filter(
+            model=model,
+            outcome=outcome,
+            error_type=error_type,
+            finding=finding,
+            min_duration=_microseconds(min_duration_seconds),
+            min_ttft=_microseconds(min_ttft_seconds),
+            from_ms=None if from_ is None else _instant(from_),
+            to_ms=None if to is None else _instant(to),
+            text=q,
+        )
+        page = exchange_views.exchanges_page(
+            store, device_id, wanted, sort=sort, up=dir == "up", cursor=cursor, limit=limit
+        )
+        return _Json(page)
+
+    @api.get("/devices/{device_id}/exchanges/{exchange_id}", response_model=models.ExchangeDetail)
+    def device_exchange(
+        device_id: Annotated[str, _DEVICE], exchange_id: Annotated[str, _EXCHANGE]
+    ) -> Response:
+        """One exchange, with its texts where the device sent them."""
+        found = exchange_views.exchange(store, device_id, exchange_id)
+        if found is None:
+            return _error(
+                404,
+                "no_such_exchange",
+                f"no exchange {exchange_id} of {device_id}",
+                "a device tells only of some, and the collector keeps them for a time",
+            )
+        return _Json(found)
+
     @api.get("/fleet", response_model=models.Course)
     def fleet_course(
         from_: Annotated[str | None, _FROM] = None,
@@ -145,8 +201,8 @@ def _api(store: Store, clock: Callable[[], int], changes: Changes) -> APIRouter:
         fleet: Annotated[str | None, _FLEET] = None,
         kind: Annotated[str | None, Query(max_length=256)] = None,
         severity: Annotated[str | None, Query(description="the least: info, warning or critical")] = None,
-        from_: Annotated[str | None, Query(alias="from", description="ms since 1970, or ISO 8601")] = None,
-        to: Annotated[str | None, Query(description="ms since 1970, or ISO 8601")] = None,
+        from_: Annotated[str | None, _SINCE] = None,
+        to: Annotated[str | None, _UNTIL] = None,
         cursor: Annotated[str | None, Query(max_length=64, description="``next`` of the page before")] = None,
         limit: Annotated[int, Query(ge=1, le=views.MAX_EVENTS - 1)] = 100,
     ) -> Response:
@@ -285,6 +341,10 @@ def _instant(text: str) -> int:
     if not -(1 << 52) < ms < 1 << 52:
         raise BadRequest(f"{text[:64]} is too far away", "use ms since 1970, not seconds or nanoseconds")
     return ms
+
+
+def _microseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1_000_000)
 
 
 def _step(text: str) -> int | str:

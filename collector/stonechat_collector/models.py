@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from stonechat import exchange_row
+from stonechat.exchange_row import FieldKind
 
 Time = Field(description="ms since 1970")
 StatusWord = Literal["offline", "failing", "slow", "hot", "well", "unknown"]
@@ -240,3 +244,74 @@ class Error(_Model):
     """The body of every answer that is not a success."""
 
     error: ErrorBody
+
+
+_TYPES: Mapping[FieldKind, Any] = {
+    FieldKind.ID: str,
+    FieldKind.WORD: str,
+    FieldKind.COUNT: int,
+    FieldKind.FLAG: bool,
+    FieldKind.TIME: int,
+    FieldKind.DURATION: int,
+    FieldKind.OFFSET: int,
+    FieldKind.WORDS: list[str],
+    FieldKind.SCORES: dict[str, float],
+}
+_UNITS: Mapping[FieldKind, str] = {
+    FieldKind.TIME: " ms since 1970.",
+    FieldKind.DURATION: " Microseconds.",
+    FieldKind.OFFSET: " Microseconds since the request was accepted.",
+}
+
+
+def _field(field: exchange_row.Field) -> tuple[Any, Any]:
+    kind = _TYPES[field.kind]
+    about = Field(description=field.help + _UNITS.get(field.kind, ""))
+    return (kind, about) if field.name in ("id", "start") else (kind | None, about)
+
+
+if TYPE_CHECKING:
+    _Row = _Model
+else:
+    _Row = create_model(
+        "_Row", __base__=_Model, **{field.name: _field(field) for field in exchange_row.FIELDS}
+    )
+
+
+class Exchange(_Row):
+    """An exchange that a device told of; null is unknown."""
+
+    received: int = Field(description="when the collector took it, ms since 1970")
+    chosen: str = Field(description='why the device told of it: "flagged", "failed", "slow" or "sampled"')
+    has_texts: bool = Field(description="whether its texts are here")
+    no_texts: str | None = Field(description="why they are not, as a word; null where they are")
+
+
+class Exchanges(_Model):
+    """A page of the exchanges of a device."""
+
+    exchanges: list[Exchange]
+    next: str | None = Field(description="the cursor of the next page; null on the last")
+
+
+class Texts(_Model):
+    """What was said in an exchange, as the device redacted it. What is empty is absent."""
+
+    prompt: list[tuple[str, str]] = Field([], description="role and text of each turn, oldest first")
+    answer: str = ""
+    reasoning: str = ""
+    tool_calls: list[tuple[str, str]] = Field([], description="name and arguments of each call")
+    error: str = ""
+    cut: bool = Field(False, description="whether some text is missing")
+
+
+class ExchangeDetail(Exchange):
+    """An exchange with all that is here of it."""
+
+    texts: Texts | None
+    texts_received: int | None = Field(description="when they came, ms since 1970")
+    texts_allowed: str | None = Field(
+        description="the word of the device's privacy.upload by which they came"
+    )
+    no_texts_because: str | None = Field(description="why there are none, as a sentence")
+    no_texts_key: str | None = Field(description="the key of the device's configuration that changes it")

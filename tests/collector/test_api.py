@@ -20,6 +20,8 @@ from tests.collector.making import (
     NOW,
     event,
     events_message,
+    exchange_row,
+    exchanges_message,
     state_message,
     window,
     windows_message,
@@ -29,6 +31,7 @@ from stonechat import description, sketch
 from stonechat.catalog import Kind
 from stonechat.record import DEVICE
 from stonechat.values import counter, gauge, tally
+from stonechat.wire import Told
 from stonechat_collector import live, models, rollup
 from stonechat_collector.api import create_app
 from stonechat_collector.hosts import host_of, is_loopback
@@ -148,6 +151,41 @@ def test_a_course_has_points_where_anything_was_measured(
     assert found["metrics"]["system.cpu.utilization"]["points"][0]["mean"] == 0.5
 
 
+def test_exchanges_are_listed_filtered_and_read_one_by_one(served: httpx.Client, store: Store) -> None:
+    texts = {"prompt": [["user", "Open?"]], "answer": "At nine."}
+    told = [
+        Told(exchange_row(1, findings=["repetition"], scores={"toxic": 0.1}), texts, "flagged", "kept"),
+        Told(exchange_row(2, outcome="error", error_type="timeout"), None, "failed", "not_flagged"),
+    ]
+    Ingest(store, lambda: NOW).take([exchanges_message(told, upload="flagged")])
+    path = "/api/v1/devices/kiosk-1/exchanges"
+    found = read(served, path, models.Exchanges)
+    assert [item["id"] for item in found["exchanges"]] == [item.row["id"] for item in told]
+    assert found["exchanges"][0]["duration"] == 2_000_000
+    assert found["exchanges"][1]["no_texts"] == "not_flagged"
+    for query, number in (
+        ("model=model&min_duration_seconds=2", 2),
+        ("min_duration_seconds=2.000001", 0),
+        ("min_ttft_seconds=0.5&finding=any", 1),
+        ("outcome=error&error_type=timeout", 1),
+        ("q=at%20NINE", 1),
+        (f"from={NOW - 1500}", 1),
+        (f"to={NOW - 1500}&sort=ttft&dir=up", 1),
+    ):
+        assert len(read(served, f"{path}?{query}", models.Exchanges)["exchanges"]) == number, query
+    first = read(served, f"{path}?limit=1", models.Exchanges)
+    second = read(served, f"{path}?limit=1&cursor={first['next']}", models.Exchanges)
+    assert (second["exchanges"][0]["id"], second["next"]) == (told[1].row["id"], None)
+    one = read(served, f"{path}/{told[0].row['id']}", models.ExchangeDetail)
+    assert (one["texts"], one["texts_allowed"], one["chosen"]) == (texts, "flagged", "flagged")
+    other = read(served, f"{path}/{told[1].row['id']}", models.ExchangeDetail)
+    assert (other["texts"], other["no_texts_key"]) == (None, "privacy.journal")
+    assert error_of(served.get(f"{path}/{'0' * 13}")) == (404, "no_such_exchange")
+    assert error_of(served.get("/api/v1/devices/kiosk-9/exchanges")) == (404, "no_such_device")
+    for query in ("model=two%20words", "outcome=well", "cursor=x", "sort=row", "q=", "min_ttft_seconds=nan"):
+        assert error_of(served.get(f"{path}?{query}")) == (400, "invalid_parameter"), query
+
+
 def test_a_fleets_course_counts_devices(served: httpx.Client) -> None:
     found = read(served, f"/api/v1/fleet?from={NOW - 60 * MINUTE}&to={NOW}&fleet=shops", models.Course)
     assert {span["devices"] for span in found["spans"]} == {2}
@@ -191,7 +229,15 @@ def test_unknown_addresses_and_methods_are_errors_of_the_same_form(served: httpx
 def test_openapi_describes_every_route_with_its_model(served: httpx.Client) -> None:
     document = served.get("/api/v1/openapi.json").json()
     assert document["openapi"].startswith("3.")
-    for path in ("/devices", "/devices/{device_id}", "/devices/{device_id}/windows", "/fleet", "/events"):
+    for path in (
+        "/devices",
+        "/devices/{device_id}",
+        "/devices/{device_id}/windows",
+        "/fleet",
+        "/events",
+        "/devices/{device_id}/exchanges",
+        "/devices/{device_id}/exchanges/{exchange_id}",
+    ):
         answer = document["paths"][f"/api/v1{path}"]["get"]["responses"]["200"]
         name = answer["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
         assert document["components"]["schemas"][name]["properties"]

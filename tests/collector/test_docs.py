@@ -10,6 +10,7 @@ from tests.collector.making import NOW, window, windows_message
 
 from stonechat_collector import metrics, models, rollup
 from stonechat_collector.api import create_app
+from stonechat_collector.exchange_views import WHY_NOT
 from stonechat_collector.figures import NOW_FIGURES, RECENT_FIGURES
 from stonechat_collector.ingest import Ingest
 from stonechat_collector.status import STATUSES
@@ -46,6 +47,13 @@ def test_every_metric_is_documented_and_no_other(store: Store) -> None:
         "stonechat_collector_rejected_total"
     }
     assert set(re.findall(r"`(stonechat_\w+)`", OPERATE)) == known
+
+
+def test_every_reason_for_absent_texts_is_documented() -> None:
+    table = API.partition("| `no_texts` | why |")[2].partition("\n\n")[0]
+    assert set(
+        re.findall(r"`([a-z_]+)`", "\n".join(line.split("|")[1] for line in table.split("\n")[2:]))
+    ) == set(WHY_NOT)
 
 
 def test_every_code_of_an_error_is_documented() -> None:
