@@ -21,8 +21,10 @@ _KNOWN = re.compile(
     r"|AGE-SECRET-KEY-1[A-Z0-9]{40,})"
 )
 _KNOWN_STARTS = (
-    "sk-", "sk_", "pk_", "rk_", "whsec_", "ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_", "glpat-", "hf_", "npm_",
-    "pypi-", "xox", "xapp-", "AKIA", "ASIA", "AGPA", "AROA", "AIza", "ya29.", "SG.", "dop_v1_", "shp", "AGE-SECRET-KEY-",
+    "sk-", "sk_", "pk_", "rk_", "whsec_", "ghp_", "gho_", "ghs_", "ghu_",
+    "ghr_", "github_pat_", "glpat-", "hf_", "npm_",
+    "pypi-", "xox", "xapp-", "AKIA", "ASIA", "AGPA", "AROA", "AIza", "ya29.",
+    "SG.", "dop_v1_", "shp", "AGE-SECRET-KEY-",
 )  # fmt: skip
 _BOT = re.compile(r":AA[A-Za-z0-9_-]{30,}")
 _BOT_NUMBER = re.compile(r"\d{8,10}\Z")
@@ -51,8 +53,10 @@ _ASSIGNMENT = re.compile(
 )
 # Where the name of a secret can begin, in small letters: looked for one by one, which is faster than a pattern.
 _NAME_STARTS = (
-    "pass", "pwd", "kennwort", "mot de", "contrase", "senha", "wachtwoord", "hasl", "hasł", "parola", "losen", "lösen", "salasana",
-    "heslo", "sifre", "şifre", "пароль", "密码", "密碼", "口令", "パスワード", "비밀번호", "كلمة", "secret", "private", "access_",
+    "pass", "pwd", "kennwort", "mot de", "contrase", "senha", "wachtwoord",
+    "hasl", "hasł", "parola", "losen", "lösen", "salasana",
+    "heslo", "sifre", "şifre", "пароль", "密码", "密碼", "口令", "パスワード", "비밀번호",
+    "كلمة", "secret", "private", "access_",
     "access-", "access k", "access t", "accessk", "accesst", "api", "auth_", "auth-", "auth t", "autht", "auth k",
     "encryption", "master_", "master-", "master k", "account_", "account-k", "account k", "signing", "license_",
     "license-", "license k", "client_", "client-", "client s", "clients", "app_", "app-s", "consumer", "shared_",
@@ -73,7 +77,8 @@ _HEX = re.compile(r"(?:0x)?(?:[0-9a-f]{32,}|[0-9A-F]{32,})")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 # A long hexadecimal number is taken for a key unless something before it says that it names a content.
 _DIGEST_WORD = re.compile(
-    r"\b(?:commit|sha-?\d*|sha\d+sum|md5|digest|checksum|hash|blob|tree|revision|rev|etag|git (?:show|checkout|diff|log)"
+    r"\b(?:commit|sha-?\d*|sha\d+sum|md5|digest|checksum|hash|blob|tree|revision|rev|etag"
+    r"|git (?:show|checkout|diff|log)"
     r"|merge|parent|HEAD)\b[^\n]{0,16}\Z",
     re.IGNORECASE,
 )

@@ -32,7 +32,8 @@ _PHONE_WORD = re.compile(
     r"|ring (?:me|us|her|him)|ph|tlf|puh|(?:my|your|her|his|their|our|old|new) number"
     r"|reach (?:me|us|her|him)|m[oó]vil|celular|cellulare|portable|mobil(?:e|nummer|telefon)?|gsm)\b"
     r"|tel[eé]f|telefo|telepho|phone|ruf(?:en|t|nummer)|rückruf|appel[ez]|num[eé]ro de t|ll[aá]ma|chiama|ligue|\bbel\b"
-    r"|zadzwo|dzwo|тел|звон|номер|电话|手机|号码|號碼|联系|電話|携帯|전화|هاتف|جوال|फोन|मोबाइल|โทร|điện thoại|telpon|telefon",
+    r"|zadzwo|dzwo|тел|звон|номер|电话|手机|号码|號碼|联系|電話|携帯|전화|هاتف|جوال|फोन|मोबाइल|โทร"
+    r"|điện thoại|telpon|telefon",
     re.IGNORECASE,
 )
 _CALLING_CODES = frozenset(

@@ -27,7 +27,8 @@ _ENGLISH = re.compile(
     r"|Trail|Broadway|Esplanade|Parade|Motorway|Expressway|Freeway|Turnpike|Bypass|Causeway|Plaza|Path|Pike|Ridge"
     r"|Crossing|Heights|Hollow|Landing|Manor|Meadows?|Trace|Glen|Hill|Rise|Wharf|Yard|Point)"
     r"(?![A-Za-z])\.?(?: [NSEW]{1,2}(?!\w))?(?:,? (?:[Aa]pt|[Ss]uite|[Uu]nit|[Ff]lat|[Ff]loor|#)\.? ?\w{1,5})?"
-    rf"(?:, {_CAPITAL}(?: {_CAPITAL})?,? (?:[A-Z]{{2}} \d{{5}}(?:-\d{{4}})?|[A-Z]{{1,2}}\d[A-Z\d]? ?\d[A-Z]{{2}})(?!\w))?"
+    rf"(?:, {_CAPITAL}(?: {_CAPITAL})?,? (?:[A-Z]{{2}} \d{{5}}(?:-\d{{4}})?"
+    rf"|[A-Z]{{1,2}}\d[A-Z\d]? ?\d[A-Z]{{2}})(?!\w))?"
 )
 _FLAT_BEFORE = re.compile(r"(?:\b[Ff]lat|[Aa]pt\.?|[Uu]nit|[Aa]partment|[Ss]uite|[Ss]tudio) \w{1,5},? \Z")
 # "In 2008 Wall Street crashed" is no address.
@@ -35,7 +36,8 @@ _YEAR_BEFORE = re.compile(
     r"(?:\b(?:in|since|by|from|of|until|after|before|during|around|to|and)|[,-]) ?\Z", re.IGNORECASE
 )
 _FRENCH = re.compile(
-    r"\d(?<![\w.,/-]\d)\d{0,3}(?: ?(?:bis|ter|quater|[A-D]))?,? (?:[Rr]ue|[Aa]venue|[Aa]v\.|[Bb]oulevard|[Bb]d\.?|[Pp]lace"
+    r"\d(?<![\w.,/-]\d)\d{0,3}(?: ?(?:bis|ter|quater|[A-D]))?,? (?:[Rr]ue|[Aa]venue"
+    r"|[Aa]v\.|[Bb]oulevard|[Bb]d\.?|[Pp]lace"
     r"|[Aa]ll[ée]e|[Cc]hemin|[Ii]mpasse|[Qq]uai|[Rr]oute|[Cc]ours|[Ss]quare|[Pp]assage|[Ff]aubourg|[Ss]entier|[Rr]uelle)"
     rf"(?: (?:de la|de l'|de|du|des|d'|la|le|les|au|aux))?[ '](?:{_CAPITAL}|\d{{1,2}} {_CAPITAL})"
     rf"(?:[ -](?:(?:de|du|des|la|le|et) )?{_CAPITAL}){{0,3}}{_TOWN}"
@@ -121,7 +123,8 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
     (
         _SOUTHERN,
         (
-            *("Calle", "C/ ", "Avenida ", "Avda", "Av. ", "Av ", "Plaza ", "Pza. ", "Paseo ", "Carrer", "Camino ", "Ronda "),
+            *("Calle", "C/ ", "Avenida ", "Avda", "Av. ", "Av ", "Plaza "),
+            *("Pza. ", "Paseo ", "Carrer", "Camino ", "Ronda "),
             *("Travesía ", "Rambla ", "Pasaje ", "Glorieta ", "Cuesta ", "Via ", "Viale ", "V.le ", "Piazza", "P.za "),
             *("Corso ", "Largo ", "Vicolo ", "Strada ", "Lungomare ", "Contrada ", "Borgo ", "Rua ", "Travessa "),
             *("Praça ", "Alameda ", "Estrada ", "Rodovia "),
@@ -130,7 +133,8 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = (
     (
         _EASTERN,
         (
-            *("ul.", "al.", "pl.", "os.", "ulica ", "aleja ", "plac ", "osiedle ", "ул.", "улица", "пр.", "проспект", "пер."),
+            *("ul.", "al.", "pl.", "os.", "ulica ", "aleja ", "plac "),
+            *("osiedle ", "ул.", "улица", "пр.", "проспект", "пер."),
             *("переулок", "бул.", "бульвар", "ш.", "шоссе", "наб.", "вул.", " Cad", " Sok", " Bulvar"),
         ),
     ),
