@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from stonechat.ids import identifier
+from stonechat.ids import model_name
 
 from .said import Call, Said
 from .texts import as_json, plain
@@ -170,8 +170,8 @@ def _load(data: bytes | bytearray) -> object:
 
 
 def name(value: object) -> str | None:
-    """Return a name that traffic gave: None where there is none, ``other`` where it may not stand in a key."""
-    return (identifier(value) or "other") if isinstance(value, str) and value else None
+    """Return a model's name that traffic gave: None where there is none, ``other`` where it may not stand in a key."""
+    return (model_name(value) or "other") if isinstance(value, str) and value else None
 
 
 def count(value: object) -> int | None:
