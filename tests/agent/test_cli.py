@@ -11,6 +11,8 @@ import pytest
 from stonechat import __version__
 from stonechat_agent import cli, settings
 
+COMMANDS = cli._command_names(cli.build_parser())
+
 
 def stonechat(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -31,12 +33,13 @@ def test_the_version() -> None:
 def test_help_names_every_command_with_an_example() -> None:
     done = stonechat("--help")
     assert done.returncode == 0
-    for name in ("agent", "collector", "check", "status", "demo-engine"):
+    assert {"agent", "collector", "check", "status", "demo-engine"} <= set(COMMANDS)
+    for name in COMMANDS:
         assert f"  {name}" in done.stdout
     assert "examples:\n  stonechat agent" in done.stdout
 
 
-@pytest.mark.parametrize("name", ["agent", "collector", "check", "status"])
+@pytest.mark.parametrize("name", sorted({*COMMANDS} - {"demo-engine"}))
 def test_each_command_helps_with_an_example(name: str) -> None:
     done = stonechat(name, "--help")
     assert done.returncode == 0
@@ -55,8 +58,7 @@ def test_no_command_is_wrong_usage() -> None:
         (["agnt"], "stonechat: no command 'agnt'; did you mean 'agent'?\n  hint: stonechat --help\n"),
         (
             ["zzz"],
-            "stonechat: no command 'zzz'; there are agent, collector, check, status, demo-engine\n"
-            "  hint: stonechat --help\n",
+            f"stonechat: no command 'zzz'; there are {', '.join(COMMANDS)}\n  hint: stonechat --help\n",
         ),
         (
             ["agent", "--confg", "x"],
@@ -106,7 +108,8 @@ def test_check_says_what_differs_from_the_defaults(tmp_path: Path) -> None:
     done = stonechat("check", str(file))
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == (
-        f'{file}: ok\n  device.id = "kiosk-017"\n  spool.path = "/s"\n  spool.max_size = "1GiB"\n'
+        f'{file}: ok\n  device.id = "kiosk-017"\n  journal.path = "/s"\n'
+        '  spool.path = "/s"\n  spool.max_size = "1GiB"\n'
     )
 
 

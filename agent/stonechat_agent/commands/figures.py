@@ -63,11 +63,13 @@ def rate(number: float | None, unknown: str = UNKNOWN) -> str:
 
 def share(number: float | None, unknown: str = UNKNOWN) -> str:
     """A share of 1 as ``"12.5%"``."""
-    return unknown if number is None else f"{_three(100 * number)}%"
+    if number is None:
+        return unknown
+    return f"{100 * number:.0f}%" if number in (0, 1) else f"{_three(100 * number)}%"
 
 
 def moment(ms: float | None, *, today: datetime | None = None, unknown: str = UNKNOWN) -> str:
-    """Ms since 1970 as local time; only the time of day where it falls on the day of ``today``."""
+    """Ms since 1970 as local time, without what it shares with ``today``: the day, or else the year."""
     if ms is None:
         return unknown
     try:
@@ -76,6 +78,8 @@ def moment(ms: float | None, *, today: datetime | None = None, unknown: str = UN
         return unknown  # a clock that was never set, and a reader that cannot show it
     if today is not None and local.date() == today.date():
         return local.strftime("%H:%M:%S")
+    if today is not None and local.year == today.year:
+        return local.strftime("%m-%d %H:%M:%S")
     return local.strftime("%Y-%m-%d %H:%M:%S")
 
 

@@ -12,25 +12,18 @@ from stonechat_agent.commands.figures import NONE, UNKNOWN, quantile
 from stonechat_agent.commands.listing import decode_rate
 from stonechat_agent.commands.table import Column
 
-FIELDS = tuple(
-    name
-    for name, field in BY_NAME.items()
-    if field.kind in (FieldKind.WORD, FieldKind.FLAG, FieldKind.WORDS) or name == "status"
-)
-"""What exchanges can be grouped by."""
-
 NEEDED = ("outcome", "ttft", "input_tokens", "output_tokens", "decode", "findings")
 """Fields that the figures are made of."""
 
 FIGURES = (
     Column("COUNT", right=True),
     Column("ERRORS", right=True),
-    Column("TTFT P50", right=True),
-    Column("TTFT P95", rank=2, right=True),
-    Column("TOK/S", right=True),
-    Column("IN", rank=3, right=True),
-    Column("OUT", rank=1, right=True),
-    Column("FINDINGS", right=True),
+    Column("TTFT P50", rank=4, right=True),
+    Column("TTFT P95", rank=3, right=True),
+    Column("TOK/S", rank=2, right=True),
+    Column("IN", rank=6, right=True),
+    Column("OUT", rank=5, right=True),
+    Column("FINDINGS", rank=1, right=True),
 )
 
 
@@ -92,7 +85,7 @@ def _values(row: Mapping[str, Any], name: str) -> Sequence[Any]:
 
 def columns(names: Sequence[str]) -> list[Column]:
     """The columns of a table of groups."""
-    return [*(Column(name.upper()) for name in names), *FIGURES]
+    return [*(Column(name.upper(), cut_to=10) for name in names), *FIGURES]
 
 
 def cells(key: Sequence[Any], group: Group, names: Sequence[str]) -> list[str]:

@@ -14,20 +14,20 @@ Row = Mapping[str, Any]
 
 COLUMNS: tuple[Column, ...] = (
     Column("ID", least=13),
-    Column("TIME", least=8),
-    Column("MODEL", least=16),
-    Column("OUTCOME", least=7),
-    Column("TTFT", right=True, least=6),
-    Column("DURATION", right=True, least=6),
-    Column("IN", rank=3, right=True, least=5),
-    Column("OUT", rank=2, right=True, least=5),
-    Column("TOK/S", rank=1, right=True, least=5),
-    Column("FINDINGS", least=8),
+    Column("TIME", rank=2, right=True, least=8),
+    Column("MODEL", least=16, cut_to=10),
+    Column("OUTCOME", least=7, cut_to=7),
+    Column("TTFT", rank=3, right=True, least=6),
+    Column("DURATION", rank=4, right=True, least=6),
+    Column("IN", rank=7, right=True, least=5),
+    Column("OUT", rank=6, right=True, least=5),
+    Column("TOK/S", rank=5, right=True, least=5),
+    Column("FINDINGS", rank=1, least=8, cut_to=8),
 )
 _COLOUR = {"error": "red", "aborted": "yellow"}
 
 
-def cells(row: Row, today: datetime | None) -> list[str]:
+def cells(row: Row, today: datetime) -> list[str]:
     """One exchange. ``today``: see ``figures.moment``."""
     return [
         row["id"],

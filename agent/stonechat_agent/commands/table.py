@@ -8,17 +8,19 @@ from typing import NamedTuple
 from stonechat_agent.commands.terminal import Terminal, harmless
 
 GAP = 2
-_SHORTEST = 6
 
 
 class Column(NamedTuple):
-    """One column. Where not all fit, those of the highest ``rank`` go first; rank 0 stays, and may be cut."""
+    """One column. Where not all fit, those of the highest ``rank`` go first, once what may be cut is cut."""
 
     title: str
     rank: int = 0
+    """0: it stays."""
     right: bool = False
     least: int = 0
-    """Width that it has at least: lists that grow cannot know their widest cell."""
+    """Width that it has at least, uncut: lists that grow cannot know their widest cell."""
+    cut_to: int = 0
+    """Width that it may be cut to; 0: it is not cut."""
 
 
 class Layout:
@@ -37,13 +39,20 @@ class Layout:
     def _fit(self, width: int | None) -> None:
         if width is None:
             return
-        while self._whole() > width and any(self._columns[n].rank for n in self._kept):
-            self._kept.remove(max(self._kept, key=lambda n: (self._columns[n].rank, n)))
         while (over := self._whole() - width) > 0:
-            widest = max(self._kept, key=lambda n: self._widths[n])
-            if self._widths[widest] <= _SHORTEST:
-                break
-            self._widths[widest] = max(_SHORTEST, self._widths[widest] - over)
+            room = {n: self._widths[n] - (self._columns[n].cut_to or self._widths[n]) for n in self._kept}
+            loose = [n for n in self._kept if self._columns[n].rank]
+            if sum(room.values()) >= over or not loose:
+                self._cut(room, over)
+                return
+            self._kept.remove(max(loose, key=lambda n: self._columns[n].rank))
+
+    def _cut(self, room: dict[int, int], over: int) -> None:
+        while over > 0 and any(spare > 0 for spare in room.values()):
+            widest = max((n for n in room if room[n] > 0), key=lambda n: self._widths[n])
+            self._widths[widest] -= 1
+            room[widest] -= 1
+            over -= 1
 
     def _whole(self) -> int:
         return sum(self._widths[n] for n in self._kept) + GAP * (len(self._kept) - 1)

@@ -9,11 +9,14 @@ from typing import TextIO
 
 NARROWEST = 20
 
+_JOINERS = "\u200c\u200d"
+_LINE_ENDS = "\x85\u2028\u2029"
+_REPLACED = "\N{REPLACEMENT CHARACTER}"
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
 class Terminal:
-    """Where a command writes. Without a terminal there are no colours, and lines are bounded only where COLUMNS is set."""
+    """Where a command writes. Without a terminal there are no colours, and lines are bounded only by COLUMNS."""
 
     def __init__(self, stream: TextIO | None = None, environ: Mapping[str, str] = os.environ) -> None:
         self.stream = sys.stdout if stream is None else stream
@@ -60,11 +63,15 @@ def harmless(text: str, *, lines: bool = False) -> str:
     """Return text of strangers without what a terminal would obey; ``lines`` keeps the ends of lines and tabs.
 
     Users and models write what they like, and an escape sequence in an answer could retitle the window, hide what
-    follows or type into it. So could the marks that turn the direction of writing.
+    follows or type into it. So could the marks that turn the direction of writing. The joiners that some scripts and
+    emoji need stay.
     """
-    return "".join(
-        character
-        if character.isprintable() or (lines and character in "\n\t")
-        else "\N{REPLACEMENT CHARACTER}"
-        for character in text
-    )
+    if text.isprintable():
+        return text
+    return "".join(_harmless(character, lines=lines) for character in text)
+
+
+def _harmless(character: str, *, lines: bool) -> str:
+    if character.isprintable() or character in _JOINERS or (lines and character in "\n\t"):
+        return character
+    return " " if character.isspace() and character > "\x7f" and character not in _LINE_ENDS else _REPLACED

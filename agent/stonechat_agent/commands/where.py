@@ -30,9 +30,9 @@ from typing import NamedTuple
 
 from stonechat import units
 from stonechat.catalog import SCORE_NAMES
-from stonechat.errors import StonechatError
 from stonechat.exchange import Operation, Outcome, Provenance, Source
 from stonechat.exchange_row import BY_NAME, FIELDS, FieldKind
+from stonechat_agent.commands.arguments import WrongUsage
 
 MAX_CHARACTERS = 10_000
 MAX_COMPARISONS = 200
@@ -47,7 +47,8 @@ DERIVED = {
 ALIASES = {"finding": "findings", "note": "notes"}
 
 DECODE_RATE = (
-    'CASE WHEN e."output_tokens" >= 2 AND e."decode" > 0 THEN (e."output_tokens" - 1) * 1e6 / e."decode" END'
+    'CASE WHEN exchanges."output_tokens" >= 2 AND exchanges."decode" > 0'
+    ' THEN (exchanges."output_tokens" - 1) * 1e6 / exchanges."decode" END'
 )
 """Tokens a second as a column: engines' decode time begins with the first token."""
 
@@ -58,7 +59,8 @@ _SAID = " OR ".join(
         *(_PAIRS.format(name) for name in ("prompt", "tool_calls")),
     ]
 )
-_TEXTS = f"""(CASE WHEN e."texts" = 'kept' THEN e.seq IN (SELECT t.seq FROM texts AS t WHERE {_SAID}) END)"""  # noqa: S608
+_KEPT = """(exchanges."texts" = 'kept')"""
+_TEXTS = f"(CASE WHEN {_KEPT} THEN exchanges.seq IN (SELECT t.seq FROM texts AS t WHERE {_SAID}) END)"  # noqa: S608
 
 _CLOSED: dict[str, tuple[str, ...]] = {
     "outcome": tuple(outcome.value for outcome in Outcome),
@@ -80,7 +82,7 @@ _TOKEN = re.compile(
 )
 
 
-class WhereError(StonechatError):
+class WhereError(WrongUsage):
     """A condition that cannot be read. The text shows the place, what stands there and what may stand there."""
 
     def __init__(self, text: str, at: int, found: str, expected: str) -> None:
@@ -90,11 +92,11 @@ class WhereError(StonechatError):
         lead = "..." if start else ""
         line = lead + shown[start : at + 40] + ("..." if len(shown) > at + 40 else "")
         place = " " * (len(lead) + at - start) + "^"
-        super().__init__(f"condition: {found}: expected {expected}\n  {line}\n  {place}")
+        super().__init__(f"--where: {found}: expected {expected}\n  {line}\n  {place}")
 
 
 class Condition(NamedTuple):
-    """SQL for a WHERE clause over the journal's exchanges, named ``e``, and its parameters in their order."""
+    """SQL for a WHERE clause over the journal's table of exchanges, and its parameters in their order."""
 
     sql: str
     parameters: tuple[object, ...]
@@ -332,7 +334,7 @@ class _Parser:
             raise self._wrong(token, "'known' or 'unknown'")
         known = token.is_word("known") != negated
         if field.holds == "texts":
-            return f"""(e."texts" {"=" if known else "<>"} 'kept')"""
+            return _KEPT if known else f"(NOT {_KEPT})"
         self._parameters += field.parameters
         return f"({field.sql} IS {'NOT ' if known else ''}NULL)"
 
@@ -350,9 +352,9 @@ class _Parser:
         if name in self._scores or _SCORE.fullmatch(name):
             match = _SCORE.fullmatch(name)
             score = match[1] if match else name
-            return _Field(name, 'json_extract(e."scores", ?)', (f'$."{score}"',), "number", _score)
+            return _Field(name, 'json_extract(exchanges."scores", ?)', (f'$."{score}"',), "number", _score)
         if name == "age":
-            return _Field(name, 'e."start"', (), "number", self._age, flipped=True)
+            return _Field(name, 'exchanges."start"', (), "number", self._age, flipped=True)
         if name == "decode_rate":
             return _Field(name, f"({DECODE_RATE})", (), "number", _plain_number)
         if name == "text":
@@ -376,7 +378,7 @@ class _Parser:
 
 
 def _stored(name: str, kind: FieldKind) -> _Field:
-    column = f'e."{name}"'
+    column = f'exchanges."{name}"'
     if kind is FieldKind.FLAG:
         return _Field(name, column, (), "flag", _flag)
     if kind is FieldKind.TIME:

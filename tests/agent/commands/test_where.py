@@ -64,7 +64,7 @@ def put(connection: sqlite3.Connection, rows: list[Row]) -> None:
 def select(connection: sqlite3.Connection, text: str) -> list[int]:
     condition = compile_condition(text, now_ms=NOW)
     found = connection.execute(
-        f"SELECT seq FROM exchanges AS e WHERE {condition.sql} ORDER BY seq", condition.parameters
+        f"SELECT seq FROM exchanges WHERE {condition.sql} ORDER BY seq", condition.parameters
     )
     return [seq for (seq,) in found]
 
@@ -166,61 +166,61 @@ def test_what_a_condition_selects(table: sqlite3.Connection, text: str, expected
     [
         (
             "tftt > 2s and outcome = ok",
-            "condition: no field 'tftt': expected 'ttft'?\n  tftt > 2s and outcome = ok\n  ^",
+            "--where: no field 'tftt': expected 'ttft'?\n  tftt > 2s and outcome = ok\n  ^",
         ),
         (
             "ttft > 2",
-            "condition: found '2': expected a duration with its unit, such as 250ms, 2s or 1h; "
+            "--where: found '2': expected a duration with its unit, such as 250ms, 2s or 1h; "
             "did you mean 2s or 2ms?\n  ttft > 2\n         ^",
         ),
         (
             "outcome = okay",
-            "condition: found 'okay': expected ok, error or aborted\n  outcome = okay\n            ^",
+            "--where: found 'okay': expected ok, error or aborted\n  outcome = okay\n            ^",
         ),
         (
             "ttft >",
-            "condition: found the end: expected a value for ttft\n  ttft >\n        ^",
+            "--where: found the end: expected a value for ttft\n  ttft >\n        ^",
         ),
         (
             "",
-            "condition: found the end: expected a field such as ttft, model or outcome\n  \n  ^",
+            "--where: found the end: expected a field such as ttft, model or outcome\n  \n  ^",
         ),
         (
             "(ttft > 2s",
-            "condition: found the end: expected ')', 'and' or 'or'\n  (ttft > 2s\n            ^",
+            "--where: found the end: expected ')', 'and' or 'or'\n  (ttft > 2s\n            ^",
         ),
         (
             "ttft > 2s outcome = ok",
-            "condition: found 'outcome': expected 'and', 'or' or the end\n  ttft > 2s outcome = ok\n            ^",
+            "--where: found 'outcome': expected 'and', 'or' or the end\n  ttft > 2s outcome = ok\n            ^",
         ),
         (
             "model = 'qwen",
-            "condition: a quote that never ends: expected another '\n  model = 'qwen\n          ^",
+            "--where: a quote that never ends: expected another '\n  model = 'qwen\n          ^",
         ),
         (
             "ttft ~ 2s",
-            "condition: found '~': expected a comparison such as '>', '<=', 'in' or 'is'\n  ttft ~ 2s\n       ^",
+            "--where: found '~': expected a comparison such as '>', '<=', 'in' or 'is'\n  ttft ~ 2s\n       ^",
         ),
         (
             "text = hello",
-            "condition: found '=': expected '~' and a pattern, or 'is known'\n  text = hello\n       ^",
+            "--where: found '=': expected '~' and a pattern, or 'is known'\n  text = hello\n       ^",
         ),
         (
             "streamed > true",
-            "condition: found '>': expected '= true', '= false' or 'is'\n  streamed > true\n           ^",
+            "--where: found '>': expected '= true', '= false' or 'is'\n  streamed > true\n           ^",
         ),
         (
             "ttft > 2s; drop table exchanges",
-            "condition: found ';': expected a field, an operator, or quotes around a value\n"
+            "--where: found ';': expected a field, an operator, or quotes around a value\n"
             "  ttft > 2s; drop table exchanges\n           ^",
         ),
         (
             "toxic > high",
-            "condition: found 'high': expected a number from 0 to 1, such as 0.5\n  toxic > high\n          ^",
+            "--where: found 'high': expected a number from 0 to 1, such as 0.5\n  toxic > high\n          ^",
         ),
         (
             "start > yesterday",
-            "condition: found 'yesterday': expected a time such as 2026-05-01 or '2026-05-01 14:30'; "
+            "--where: found 'yesterday': expected a time such as 2026-05-01 or '2026-05-01 14:30'; "
             "or use age, as in age < 1h\n  start > yesterday\n          ^",
         ),
     ],

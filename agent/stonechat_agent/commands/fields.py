@@ -1,0 +1,17 @@
+"""Which fields of an exchange the commands sort and group by."""
+
+from __future__ import annotations
+
+from stonechat.exchange_row import FIELDS, FieldKind
+
+_SIMPLE = (FieldKind.WORD, FieldKind.FLAG)
+
+GROUPABLE = tuple(
+    field.name
+    for field in FIELDS
+    if field.kind in (*_SIMPLE, FieldKind.WORDS) or field.name in ("status", "tool_calls")
+)
+SORTABLE = (
+    *(field.name for field in FIELDS if field.kind not in (FieldKind.WORDS, FieldKind.SCORES)),
+    "decode_rate",
+)

@@ -1,0 +1,97 @@
+"""Events in words: a sentence for every kind. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from stonechat.event import EventKind
+from stonechat_agent.commands import figures
+
+Attributes = Mapping[str, Any]
+
+
+def sentence(kind: str, key: str, attributes: Attributes, count: int = 1) -> str:
+    """Say what an event tells of. ``count`` is how many alike it stands for."""
+    say = _SENTENCES.get(kind)
+    # A later version may know more kinds, and a damaged attribute must not hide the rest of the log.
+    try:
+        said = say(key, attributes) if say is not None else _of_unknown_kind(kind, key, attributes)
+    except (KeyError, TypeError, ValueError):
+        said = _of_unknown_kind(kind, key, attributes)
+    return said if count == 1 else f"{said} ({count} times)"
+
+
+def _of_unknown_kind(kind: str, key: str, attributes: Attributes) -> str:
+    plain = [f"{name}={value}" for name, value in attributes.items() if not isinstance(value, list | dict)]
+    return " ".join([kind.replace("_", " "), key, *plain]).strip()
+
+
+def _loss(key: str, attributes: Attributes) -> str:
+    number, stream = attributes["lost"], attributes["stream"]
+    many = f"{number} {stream}s are" if number != 1 else f"1 {stream} is"
+    return f"{many} lost before a collector had them: {_words(attributes['reason'])}"
+
+
+def _clock_stepped(key: str, attributes: Attributes) -> str:
+    step = attributes["step_ms"]
+    return f"the clock was set {'forward' if step > 0 else 'back'} by {figures.duration(abs(step) * 1000)}"
+
+
+def _engine_changed(key: str, attributes: Attributes) -> str:
+    changed = []
+    for name, after in attributes.items():
+        if name.endswith("_after"):
+            before = attributes.get(f"{name[:-6]}_before")
+            changed.append(f"{_words(name[:-6])} {_shown(before)} -> {_shown(after)}")
+    model = f", model {attributes['model']}" if "model" in attributes else ""
+    return f"engine {key} has changed{model}: {', '.join(changed) or 'no longer as it was'}"
+
+
+def _rejected(key: str, attributes: Attributes) -> str:
+    reason = attributes.get("reason")
+    return f"the collector took no {key}" + (f": {_words(str(reason))}" if reason else "")
+
+
+def _description(key: str, attributes: Attributes) -> str:
+    return f"the device describes itself anew, as {key}"
+
+
+def _shown(value: object) -> str:
+    return figures.UNKNOWN if value is None else str(value)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+_SENTENCES: dict[str, Callable[[str, Attributes], str]] = {
+    EventKind.STARTED: lambda key, attributes: "the agent has started",
+    EventKind.STOPPED: lambda key, attributes: "the agent has stopped",
+    EventKind.DESCRIPTION: _description,
+    EventKind.LOSS: _loss,
+    EventKind.SPOOL_QUARANTINED: lambda key, attributes: (
+        f"the spool was damaged and is put aside as {attributes['file']} ({attributes['reason']}); a new one is begun"
+    ),
+    EventKind.SPOOL_UNWRITABLE: lambda key, attributes: (
+        f"the spool cannot be written ({attributes['reason']}); windows are kept in memory"
+    ),
+    EventKind.SPOOL_RECOVERED: lambda key, attributes: "the spool can be written again",
+    EventKind.CLOCK_STEPPED: _clock_stepped,
+    EventKind.RESUMED: lambda key, attributes: (
+        f"the device woke after {figures.duration(attributes['suspended_ms'] * 1000)} of suspend"
+    ),
+    EventKind.ENGINE_DOWN: lambda key, attributes: f"engine {key} is down",
+    EventKind.ENGINE_UP: lambda key, attributes: f"engine {key} is up",
+    EventKind.ENGINE_RESTARTED: lambda key, attributes: f"engine {key} was restarted",
+    EventKind.ENGINE_CHANGED: _engine_changed,
+    EventKind.DUPLICATE_IDENTITY: lambda key, attributes: (
+        "two machines use this device's id at the same time"
+    ),
+    EventKind.PARTIAL_OVERLAP: lambda key, attributes: (
+        f"a {key} was told twice in different covers, and refused"
+    ),
+    EventKind.REJECTED: _rejected,
+    EventKind.DEVICE_OFFLINE: lambda key, attributes: "the collector lost sight of this device",
+    EventKind.DEVICE_ONLINE: lambda key, attributes: "the collector sees this device again",
+}
