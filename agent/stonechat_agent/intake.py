@@ -5,8 +5,7 @@ Two shapes are read, told apart by the key ``id``:
 - A *record*, as applications write it (docs/record.md): durations are seconds, texts are ``prompt`` or ``messages``,
   ``response``, ``reasoning``, ``tool_calls`` and ``error``.
 - A *row*, as ``stonechat export`` writes it: the fields of ``stonechat.exchange_row`` in their own units (whole
-  microseconds), users and conversations as pseudonyms, and the texts that the journal had, with turns and tool calls
-  as pairs.
+  microseconds), users and conversations as pseudonyms, and the texts that the journal had, under the keys of a record.
 
 Both are read strictly: a key that is not known, or a value of another kind, refuses the whole object, and the reason
 names the key and never holds a text. A key that is absent or null is unknown.
@@ -75,8 +74,8 @@ _SHARED = frozenset(
 )
 RECORD_KEYS = _SHARED | _TEXTS | frozenset({*_RECORD_OFFSETS, "provenance"})
 """Every key of a record."""
-ROW_KEYS = frozenset(BY_NAME) | _TEXTS | frozenset({"answer", "texts"})
-"""Every key of a row. ``texts`` says why there are none."""
+ROW_KEYS = frozenset(BY_NAME) | _TEXTS
+"""Every key of a row."""
 
 _MEANT = {
     "answer": "response",
@@ -344,11 +343,11 @@ def _texts(given: Mapping[str, Any], exchange: Exchange, is_row: bool) -> None:
     if "prompt" in given and "messages" in given:
         raise Unfit("prompt: must not be given together with messages")
     if "prompt" in given:
-        transcript.turns = _bounded_turns(_prompt(given["prompt"], is_row), transcript)
+        transcript.turns = _bounded_turns([Turn("user", _text(given["prompt"], "prompt"))], transcript)
     elif "messages" in given:
         transcript.turns = _bounded_turns(_turns(given["messages"]), transcript)
     for key, attribute, bound in (
-        ("answer" if "answer" in given else "response", "answer", ANSWER_CHARACTERS),
+        ("response", "answer", ANSWER_CHARACTERS),
         ("reasoning", "reasoning", OTHER_CHARACTERS),
         ("error", "error", OTHER_CHARACTERS),
     ):
@@ -358,7 +357,7 @@ def _texts(given: Mapping[str, Any], exchange: Exchange, is_row: bool) -> None:
     if type(calls) is int and 0 <= calls < _MOST:
         exchange.tool_calls = calls
     elif calls is not None:
-        transcript.tool_calls = _tool_calls(calls, transcript, is_row)
+        transcript.tool_calls = _tool_calls(calls, transcript)
         exchange.tool_calls = len(calls)
     tools = given.get("tools", [])
     if not isinstance(tools, list) or not all(isinstance(tool, str) for tool in tools):
@@ -380,7 +379,15 @@ def _texts(given: Mapping[str, Any], exchange: Exchange, is_row: bool) -> None:
             setattr(exchange, key, identifier(value) or "other")
         else:
             setattr(transcript, key, _whole(value))
-    exchange.transcript = transcript
+    said = (
+        transcript.turns,
+        transcript.answer,
+        transcript.reasoning,
+        transcript.tool_calls,
+        transcript.error,
+    )
+    if not is_row or any(said):
+        exchange.transcript = transcript
 
 
 def _text(value: object, key: str) -> str:
@@ -415,19 +422,6 @@ def _bounded_turns(turns: list[Turn], transcript: Transcript) -> list[Turn]:
     return kept[::-1]
 
 
-def _prompt(prompt: object, is_row: bool) -> list[Turn]:
-    if is_row and isinstance(prompt, list):
-        return _turns([{"role": role, "content": text} for role, text in _pairs(prompt, "prompt")])
-    return [Turn("user", _text(prompt, "prompt"))]
-
-
-def _pairs(value: list[object], key: str) -> list[tuple[str, str]]:
-    for pair in value:
-        if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(text, str) for text in pair):
-            raise Unfit(f"{key}: must be a list of pairs of texts, in an object that has an id")
-    return [(pair[0], pair[1]) for pair in value if isinstance(pair, list)]
-
-
 def _turns(messages: object) -> list[Turn]:
     expected = 'messages: must be a list of {"role": "user", "content": "..."}'
     if not isinstance(messages, list):
@@ -460,12 +454,10 @@ def _content(content: object, expected: str) -> str:
     return "\n".join(pieces)
 
 
-def _tool_calls(calls: object, transcript: Transcript, is_row: bool) -> list[ToolCall]:
+def _tool_calls(calls: object, transcript: Transcript) -> list[ToolCall]:
     expected = 'tool_calls: must be a list of {"name": "...", "arguments": "..."}'
     if not isinstance(calls, list):
         raise Unfit(expected)
-    if is_row and any(isinstance(call, list) for call in calls):
-        calls = [{"name": name, "arguments": arguments} for name, arguments in _pairs(calls, "tool_calls")]
     found: list[ToolCall] = []
     room = OTHER_CHARACTERS
     for call in calls:

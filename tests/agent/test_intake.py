@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from stonechat.exchange import Exchange, Operation, Outcome, Provenance, Quantity, Source
 from stonechat.exchange_row import FIELDS, to_row
 from stonechat_agent import intake
+from stonechat_agent.commands.plain import plain
 from stonechat_agent.intake import Unfit, to_exchange
+from stonechat_agent.journal import Entry, Texts
 
 NOW_NS, NOW_MS = 10**15, 1_769_860_800_000
 
@@ -244,26 +246,23 @@ def test_a_row_reads_back_as_it_was() -> None:
     assert to_row(taken(row, source=Source.REPLAY)) == row
 
 
-def test_texts_of_a_row_are_read_as_the_journal_writes_them() -> None:
-    told = {
-        "id": "0123456789abc",
-        "start": NOW_MS,
-        "texts": "kept",
-        "prompt": [["system", "Be kind."], ["user", "Hello?"]],
-        "answer": "Hello!",
-        "tool_calls": [["clock", "{}"]],
-        "error": "late",
-        "outcome": "ok",
-    }
-    exchange = taken(told, source=Source.REPLAY)
+def test_texts_of_a_row_are_read_as_export_writes_them() -> None:
+    texts = Texts([("system", "Be kind."), ("user", "Hello?")], "Hello!", "", [("clock", "{}")], "late", True)
+    row = {"id": "0123456789abc", "start": NOW_MS, "outcome": "ok", "tool_calls": 1, "user": "u-0123456789ab"}
+    entry = Entry(1, row, "kept", texts, None, False)
+    exchange = taken(json.loads(json.dumps(plain(entry, texts=True))), source=Source.REPLAY)
     transcript = exchange.transcript
     assert transcript is not None
-    assert [tuple(turn) for turn in transcript.turns] == [("system", "Be kind."), ("user", "Hello?")]
-    assert (transcript.answer, transcript.error, exchange.tool_calls) == ("Hello!", "late", 1)
-    assert [tuple(call) for call in transcript.tool_calls] == [("clock", "{}")]
-    assert "prompt: must be a list of pairs" in refused({**told, "prompt": [["user"]]})
-    assert "tool_calls: must be a list of pairs" in refused({**told, "tool_calls": [["a", 1]]})
-    assert "prompt: must be text" in refused({"prompt": [["user", "Hello?"]]})
+    assert [tuple(turn) for turn in transcript.turns] == texts.prompt
+    assert (transcript.answer, transcript.error, transcript.cut) == ("Hello!", "late", True)
+    assert [tuple(call) for call in transcript.tool_calls] == texts.tool_calls
+    assert (exchange.outcome, exchange.tool_calls, exchange.user) == (Outcome.OK, 1, "u-0123456789ab")
+    assert taken(plain(entry, texts=False), source=Source.REPLAY).tool_calls == 1
+
+
+def test_a_row_without_texts_has_no_transcript() -> None:
+    exchange = taken({"id": "0123456789abc", "tool_calls": 2, "user": "u-1"}, source=Source.REPLAY)
+    assert (exchange.transcript, exchange.tool_calls, exchange.user) == (None, 2, "u-1")
 
 
 def test_an_application_cannot_choose_an_id() -> None:
