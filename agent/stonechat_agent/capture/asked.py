@@ -120,14 +120,14 @@ def _fit(turns: list[Turn], room: Room) -> list[Turn]:
     kept: dict[int, Turn] = {}
     first = next((at for at, turn in enumerate(turns) if turn.role == "system"), None)
     order = list(range(len(turns) - 1, -1, -1))
-    if first is not None:
+    if first is not None and granted // 2 >= _TURN_COST:
         order.remove(first)
         # A system prompt may be all there is of rules to judge by, but never leaves less than half for what was asked.
         text = _middle_out(turns[first].text, granted // 2 - _TURN_COST)
         kept[first] = Turn("system", storable(text))
         granted -= len(text) + _TURN_COST
     for at in order:
-        if granted <= _TURN_COST:
+        if granted < _TURN_COST:
             break
         text = _middle_out(turns[at].text, granted - _TURN_COST)
         kept[at] = Turn(turns[at].role, storable(text))

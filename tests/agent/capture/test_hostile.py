@@ -11,18 +11,20 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.agent.capture.corpus import CORPUS, Piece, Played, cut, play, timed
+from tests.agent.capture.corpus import CORPUS, Piece, Played, Recorded, cut, play, timed
 
+from stonechat.transcript import ROLES, Transcript
 from stonechat_agent.capture import (
     DROP_REASONS,
     ERROR_TYPES,
     FINISH_REASONS,
+    ROUTES,
     Bounds,
     Budget,
     Connection,
     Counts,
 )
-from stonechat_agent.capture.reading import load_object
+from stonechat_agent.capture.reading import MOST_CALLS, load_object
 
 NOTES = {
     "body_over_bound",
@@ -43,13 +45,49 @@ def check_sane(played: Played) -> None:
     assert "body" not in played.counts.dropped
     assert played.counts.in_flight == 0
     assert played.budget.used == 0
+    assert played.budget.texts.used == 0
     for exchange in played.exchanges:
+        if exchange.transcript is not None:
+            check_texts(exchange.transcript)
+        assert exchange.tool_calls <= MOST_CALLS
         assert exchange.error_type is None or exchange.error_type in ERROR_TYPES
         assert exchange.finish_reason is None or exchange.finish_reason in FINISH_REASONS
         assert exchange.notes <= NOTES
         for name in ("queue_duration", "load_duration", "prefill_duration", "decode_duration"):
             quantity = getattr(exchange, name)
             assert quantity is None or quantity.value >= 0
+
+
+def check_texts(transcript: Transcript) -> None:
+    """What holds for the texts of any bytes: they can be stored, and are within their bounds."""
+    bounds = Bounds()
+    assert prompt_size(transcript) <= bounds.prompt_chars
+    assert {turn.role for turn in transcript.turns} <= set(ROLES)
+    assert len(transcript.answer) <= bounds.answer_chars
+    assert len(transcript.reasoning) <= bounds.answer_chars
+    assert sum(len(call.name) + len(call.arguments) for call in transcript.tool_calls) <= bounds.answer_chars
+    assert len(transcript.error) <= 4096
+    assert len(transcript.user) <= 256
+    assert len(transcript.conversation) <= 256
+    for text in every_text(transcript):
+        text.encode()
+
+
+def prompt_size(transcript: Transcript) -> int:
+    return sum(len(turn.text) + 64 for turn in transcript.turns)
+
+
+def every_text(transcript: Transcript) -> list[str]:
+    return [
+        transcript.answer,
+        transcript.reasoning,
+        transcript.error,
+        transcript.user,
+        transcript.conversation,
+        *transcript.tools,
+        *(part for call in transcript.tool_calls for part in call),
+        *(turn.text for turn in transcript.turns),
+    ]
 
 
 def mutate(data: bytes, random: Random) -> bytes:
@@ -130,17 +168,94 @@ FIELDS = [
     "reasoning",
     "tokens_predicted",
     "truncated",
+    "messages",
+    "role",
+    "text",
+    "input",
+    "prompt",
+    "system",
+    "instructions",
+    "system_prompt",
+    "tools",
+    "function",
+    "name",
+    "arguments",
+    "format",
+    "response_format",
+    "user",
+    "metadata",
+    "conversation",
+    "output",
+    "item",
+    "item_id",
+    "output_index",
+    "response",
+    "status",
+    "incomplete_details",
+    "content_block",
+    "partial_json",
+    "stop_reason",
+    "input_tokens",
+    "cache_read_input_tokens",
+    "stats",
+    "tokens_per_second",
+    "result",
+    "tool",
+    "embedding",
+    "embeddings",
+    "data",
+    "images",
+    "id",
 ]
+KINDS = [
+    "message_start",
+    "content_block_start",
+    "content_block_delta",
+    "message_delta",
+    "message_stop",
+    "text_delta",
+    "input_json_delta",
+    "tool_use",
+    "tool_result",
+    "text",
+    "image",
+    "error",
+    "response.output_text.delta",
+    "response.output_item.added",
+    "response.output_item.done",
+    "response.function_call_arguments.delta",
+    "response.completed",
+    "response.incomplete",
+    "function_call",
+    "function_call_output",
+    "message",
+    "message.delta",
+    "tool_call.start",
+    "tool_call.arguments",
+    "prompt_processing.start",
+    "prompt_processing.end",
+    "chat.end",
+]
+PATHS = [path for path, found in ROUTES.items() if found.dialect is not None]
+typed = st.tuples(
+    st.dictionaries(st.sampled_from(FIELDS), json_values, max_size=8), st.sampled_from(KINDS)
+).map(lambda pair: {**pair[0], "type": pair[1]})
 shaped = st.recursive(
-    json_values,
-    lambda inner: st.dictionaries(st.sampled_from(FIELDS), inner, max_size=8) | st.lists(inner, max_size=3),
+    json_values | typed,
+    lambda inner: (
+        st.dictionaries(st.sampled_from(FIELDS), inner, max_size=8)
+        | st.tuples(st.dictionaries(st.sampled_from(FIELDS), inner, max_size=8), st.sampled_from(KINDS)).map(
+            lambda pair: {**pair[0], "type": pair[1]}
+        )
+        | st.lists(inner, max_size=3)
+    ),
     max_leaves=12,
 )
 
 
 @settings(max_examples=settings().max_examples * 3)
 @given(
-    path=st.sampled_from(["/v1/chat/completions", "/completion", "/api/chat", "/api/generate"]),
+    path=st.sampled_from(PATHS),
     kind=st.sampled_from(["text/event-stream", "application/x-ndjson", "application/json"]),
     status=st.sampled_from([200, 400, 503]),
     values=st.lists(shaped, min_size=1, max_size=4),
@@ -172,6 +287,92 @@ def test_any_json_in_any_place_raises_nothing(
             Bounds(),
         )
     )
+
+
+def bodies(recorded: Recorded) -> tuple[bytes, object, bytes, list[object]] | None:
+    """Return a plain exchange's path, request, content type and pieces, or whole, of its answer; None for others."""
+    if len(recorded.turns) != 1 or recorded.opaque or recorded.dropped:
+        return None
+    (sent, got), head = recorded.turns[0], recorded.response.partition(b"\r\n\r\n")[0]
+    body = got.partition(b"\r\n\r\n")[2]
+    if b"chunked" in head:
+        pieces = []
+        while body and (size := int(body.partition(b"\r\n")[0], 16)):
+            start = body.index(b"\r\n") + 2
+            pieces.append(body[start : start + size])
+            body = body[start + size + 2 :]
+        body = b"".join(pieces)
+    kind = b"text/event-stream" if b"event-stream" in head else b"application/x-ndjson"
+    try:
+        request = json.loads(sent.partition(b"\r\n\r\n")[2])
+        lines = [line.removeprefix(b"data:") for line in body.splitlines() if b"{" in line]
+        return sent.split(b" ")[1], request, kind, [json.loads(line) for line in lines]
+    except ValueError:
+        return None
+
+
+PLAIN = [found for recorded in CORPUS if (found := bodies(recorded)) is not None]
+
+
+def damage(value: Any, random: Random) -> Any:
+    """Return a copy of JSON in which something is of another kind than it was."""
+    if isinstance(value, dict) and value and random.random() < 0.9:
+        key = random.choice(list(value))
+        return {**value, key: damage(value[key], random)}
+    if isinstance(value, list) and value and random.random() < 0.9:
+        at = random.randrange(len(value))
+        return [*value[:at], damage(value[at], random), *value[at + 1 :]]
+    wrong = [None, True, 0, -1, 2**53, 1e308, 0.5, "", "\ud800", "x" * 300, [], [None], [[]], {}, {"a": {}}]
+    return random.choice([*wrong, [value] * 3, {"text": value}, {"content": value}, {"id": value}])
+
+
+@settings(max_examples=settings().max_examples * 5)
+@given(seed=st.randoms(use_true_random=False))
+def test_values_of_any_kind_where_others_are_expected_raise_nothing(seed: Random) -> None:
+    path, request, kind, values = seed.choice(PLAIN)
+    for _ in range(seed.randrange(1, 4)):
+        if seed.random() < 0.4:
+            request = damage(request, seed)
+        elif values:
+            at = seed.randrange(len(values))
+            values = [*values[:at], damage(values[at], seed), *values[at + 1 :]]
+    if len(values) == 1:
+        kind = b"application/json"
+    form = b"data: %b\n\n" if kind == b"text/event-stream" else b"%b\n"
+    check_sane(
+        exchanged(path, request, kind, b"".join(form % json.dumps(value).encode() for value in values))
+    )
+
+
+def exchanged(path: bytes, request: object, kind: bytes, body: bytes, bounds: Bounds | None = None) -> Played:
+    asked = request if isinstance(request, bytes) else json.dumps(request).encode()
+    return play(
+        timed(
+            [
+                (True, b"POST %b HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (path, len(asked), asked)),
+                (
+                    False,
+                    b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n%b"
+                    % (kind, len(body), body),
+                ),
+            ]
+        ),
+        "client_closed",
+        bounds or Bounds(),
+    )
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_line_of_a_mebibyte_is_read_or_left_and_never_raises(path: str) -> None:
+    text = "x" * ((1 << 20) - 100)
+    for key in ("content", "delta", "response", "text", "type", "model", "error", "embedding", "message"):
+        for value in (text, [text], {"content": text, "text": text, "message": text}, [[text]]):
+            piece = json.dumps({key: value}).encode()
+            for kind, form in ((b"text/event-stream", b"data: %b\n\n"), (b"application/json", b"%b")):
+                check_sane(exchanged(path.encode(), {"messages": [{"role": text}]}, kind, form % piece))
+    check_sane(exchanged(path.encode(), b"[" * (1 << 20), b"application/json", b"{" * (1 << 20)))
+    nested = b'{"messages":' + b'[{"content":' * 400 + b"1" + b"}]" * 400 + b"}"
+    check_sane(exchanged(path.encode(), nested, b"application/json", nested))
 
 
 REQUEST = b'POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 15\r\n\r\n{"stream":true}'
