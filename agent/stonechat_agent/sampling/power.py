@@ -69,6 +69,7 @@ class Rails:
     """Sensors that say the power now, added up; the energy is that power for the time since the last read."""
 
     name = "rails"
+    nothing = "no power sensor of the device"
 
     def __init__(self, sys: str) -> None:
         self._root = f"{sys}/class/hwmon"
@@ -86,7 +87,7 @@ class Rails:
         self._rails = list(self._supply([place for place, name in chips if name == "ina3221"]))
         self._meters = list(self._metered(chips))
         if not self._rails and not self._meters:
-            raise Absent(f"no power sensor of the device in {self._root}")
+            raise Absent(f"{self.nothing} in {self._root}")
 
     def _supply(self, chips: list[str]) -> Iterator[tuple[File, File]]:
         """Give voltage and current of the rail that feeds the board, else of all that feed its parts."""
@@ -135,6 +136,10 @@ class Chip(Rails):
     """An AMD processor with a GPU in it, by what the GPU's driver says of the whole chip, which everyone may read."""
 
     name = "chip"
+    nothing = "no AMD processor with a GPU"
+
+    def _supply(self, chips: list[str]) -> Iterator[tuple[File, File]]:
+        return iter(())
 
     def _metered(self, chips: list[tuple[str, str | None]]) -> Iterator[File]:
         for place, name in chips:
