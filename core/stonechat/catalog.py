@@ -271,6 +271,9 @@ METRICS: tuple[Metric, ...] = (
     Metric(114, "hw.energy", "mJ", _C, _D, "Energy that the device used, where a sensor says so."),
     Metric(115, "hw.battery.charge", "1e-4", _G, _D, "Charge of the battery."),
     Metric(116, "hw.fan_speed", "{rpm}", _G, _D, "Speed of the fastest fan."),
+    Metric(
+        117, "hw.battery.power", "mW", _G, _D, "Power that the battery gives; 0 while it is charged or full."
+    ),
     # GPUs, summed or the worst over the device's GPUs as the help says
     Metric(120, "hw.gpu.utilization", "1e-4", _G, _D, "Busy share of the GPUs, mean."),
     Metric(121, "hw.gpu.memory.usage", "MiBy", _G, _D, "GPU memory in use, all GPUs."),
@@ -281,6 +284,9 @@ METRICS: tuple[Metric, ...] = (
     Metric(126, "hw.gpu.clock.ratio", "1e-4", _G, _D, "Clock of the GPUs, of their maximum, mean."),
     Metric(127, "hw.gpu.throttle.reasons", "{sample}", _T, _D, "Samples by reason of GPU throttling."),
     Metric(128, "hw.gpu.errors", "{error}", _C, _D, "Uncorrected memory errors and link replays."),
+    Metric(
+        129, "hw.npu.utilization", "1e-4", _G, _D, "Busy share of the neural processor, mean of its cores."
+    ),
     # The agent itself
     Metric(
         140, "stonechat.agent.cpu.utilization", "1e-4", _G, _D, "CPU of the agent's processes, of one core."
