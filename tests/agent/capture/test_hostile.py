@@ -322,7 +322,23 @@ def damage(value: Any, random: Random) -> Any:
     if isinstance(value, list) and value and random.random() < 0.9:
         at = random.randrange(len(value))
         return [*value[:at], damage(value[at], random), *value[at + 1 :]]
-    wrong = [None, True, 0, -1, 2**53, 1e308, 0.5, "", "\ud800", "x" * 300, [], [None], [[]], {}, {"a": {}}]
+    wrong: list[Any] = [
+        None,
+        True,
+        0,
+        -1,
+        2**53,
+        1e308,
+        0.5,
+        "",
+        "\ud800",
+        "x" * 300,
+        [],
+        [None],
+        [[]],
+        {},
+        {"a": {}},
+    ]
     return random.choice([*wrong, [value] * 3, {"text": value}, {"content": value}, {"id": value}])
 
 

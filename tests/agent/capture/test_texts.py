@@ -266,7 +266,7 @@ def test_names_of_tools_are_bounded_and_only_texts() -> None:
 
 
 def test_roles_are_of_a_closed_set() -> None:
-    said = [
+    said: list[object] = [
         "system",
         "Developer",
         "user",

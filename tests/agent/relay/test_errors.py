@@ -82,13 +82,18 @@ def engine(
     thread.start()
     try:
         with RunningRelay(f"http://127.0.0.1:{server.server_port}", **settings) as relay:
-            client = http.client.HTTPConnection(*relay.address[:2], timeout=10)
+            client = client_of(relay)
             with contextlib.closing(client):
                 yield relay, client
     finally:
         server.shutdown()
         server.server_close()
         thread.join(10)
+
+
+def client_of(relay: RunningRelay) -> http.client.HTTPConnection:
+    host, port = relay.address[:2]
+    return http.client.HTTPConnection(host, port, timeout=10)
 
 
 def ask(client: http.client.HTTPConnection, path: str, stream: bool = False) -> None:
@@ -395,7 +400,10 @@ def test_a_client_that_goes_away_in_the_middle_of_a_stream_aborts_it(path: str) 
 def test_an_engine_that_never_answers_is_an_abort_once_its_client_gives_up(path: str) -> None:
     given_up = threading.Event()
 
-    with engine(lambda handler: given_up.wait(10) and None) as (relay, client):
+    def behave(handler: Handler) -> None:
+        given_up.wait(10)
+
+    with engine(behave) as (relay, client):
         client.timeout = 0.1
         ask(client, path)
         with pytest.raises(TimeoutError):
@@ -445,7 +453,7 @@ def test_what_the_relay_refuses_itself_has_its_type_in_every_dialect(path: str, 
             first = stack.enter_context(relay.connect())
             first.sendall(b"GET")
             wait_for(lambda: relay.relay.stats.connections_open >= 1)
-        client = http.client.HTTPConnection(*relay.address[:2], timeout=10)
+        client = client_of(relay)
         stack.enter_context(contextlib.closing(client))
         began = time.monotonic()
         ask(client, path)
