@@ -125,4 +125,6 @@ CASES = (
     Case("chat_unauthorized", CHAT, asked() | N, "locked"),
     Case("embeddings_not_supported", "/v1/embeddings", {"input": CANARY}),
 )  # fmt: skip
+ENDLESS = Case("endless", "/completion", {"prompt": "a", "n_predict": 3000, "ignore_eos": True} | STREAM)
+"""A streamed answer that lasts longer than any test."""
 BY_NAME = {case.name: case for case in CASES}

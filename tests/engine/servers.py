@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.system.agents import free_port
@@ -95,6 +97,23 @@ def talk(
                 break
             got += data
     return got
+
+
+@contextmanager
+def busy(port: int, request: bytes, clients: int) -> Iterator[None]:
+    """So many clients that read a long streamed answer each, and leave at the end of the block."""
+    over = threading.Event()
+    threads = [
+        threading.Thread(target=talk, args=(port, request, lambda got: over.is_set())) for _ in range(clients)
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
 
 
 def until(true: Callable[[], bool], seconds: float = 30) -> None:
