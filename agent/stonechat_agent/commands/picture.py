@@ -1,0 +1,179 @@
+"""One picture of ``stonechat top``: what the agent says of itself and what the journal has, as lines. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from stonechat_agent.commands import figures, listing
+from stonechat_agent.commands.figures import NONE, UNKNOWN
+from stonechat_agent.commands.table import Layout
+from stonechat_agent.commands.terminal import Terminal, harmless
+
+STALE_MS = 4000
+FEW = 20
+"""Exchanges of a picture that has no bound."""
+MOST_ENGINES = 4
+_LABEL = 9
+_ENDS = 3  # the lines below which the table has no room at all
+
+Row = Mapping[str, Any]
+Line = list[tuple[str, str]]
+"""Pieces of a line with their styles, "" for none."""
+
+
+class View(NamedTuple):
+    """Everything that a picture shows, as of an instant."""
+
+    at_ms: int
+    status: Mapping[str, Any] | None
+    """What ``/v1/status`` says; None where no agent answers."""
+    fault: str
+    """Why not, and why there is no journal; "" where nothing is wrong."""
+    rows: Sequence[Row]
+    """The latest exchanges, the newest first."""
+    tokens_per_second: float | None
+    """Tokens that were generated in the last minute, a second; None without a journal."""
+    findings: Mapping[str, int]
+    """Exchanges of the last hour by finding."""
+
+
+def picture(view: View, now_ms: int, height: int | None, terminal: Terminal) -> list[str]:
+    """The lines of a picture, no more than ``height`` and none wider than the terminal."""
+    lines = [_cut(line, terminal) for line in _head(view, now_ms)]
+    room = None if height is None else height - len(lines) - _ENDS
+    lines.append("")
+    lines += _table(view, room, terminal)
+    return lines[:height]
+
+
+def _head(view: View, now_ms: int) -> Iterator[Line]:
+    status = view.status
+    clock = datetime.fromtimestamp(view.at_ms / 1000).strftime("%H:%M:%S")
+    late = f", {figures.duration((now_ms - view.at_ms) * 1000)} ago" if now_ms - view.at_ms > STALE_MS else ""
+    if status is None:
+        yield [("stonechat", "bold"), (f"  {clock}{late}  ", ""), ("no agent answers", "red")]
+    else:
+        well = status["sentence"] == "all well"
+        yield [
+            (f"{status['device']} ({status['fleet']})", "bold"),
+            (f"  {clock}{late}  ", ""),
+            (status["sentence"], "green" if well else "red"),
+        ]
+    for line in view.fault.splitlines():
+        yield [("  " + line.strip(), "yellow")]
+    if status is not None:
+        yield from _engines(status["engines"])
+        yield _device(status)
+        yield from _traffic(view, status)
+        yield from _agent(status)
+    found = ", ".join(f"{name} {n}" for name, n in sorted(view.findings.items(), key=lambda item: -item[1]))
+    yield _labelled("findings", [(found or "none", "yellow" if found else ""), (" in the last hour", "dim")])
+
+
+def _engines(engines: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+    for engine in engines[:MOST_ENGINES]:
+        style = {True: "green", False: "red"}.get(engine["up"], "")
+        under_way = engine.get("in_flight")
+        going = "" if under_way is None else f", {under_way} under way"
+        name = f"{engine['name']} "
+        way = f"  {engine['listen']} -> {engine['upstream']}"
+        yield _labelled("engine", [(name, "bold"), (str(engine["state"]), style), (going, ""), (way, "dim")])
+    if len(engines) > MOST_ENGINES:
+        yield _labelled("", [(f"and {len(engines) - MOST_ENGINES} more: stonechat status", "dim")])
+
+
+def _device(status: Mapping[str, Any]) -> Line:
+    # What is true at this moment, where the agent tells it, else the mean of the latest windows.
+    now = status.get("now")
+    known = status["recent"] if now is None else now
+    parts = [
+        f"CPU {_share(known.get('cpu_utilization'))}",
+        f"memory {_share(known.get('memory_utilization'))}",
+    ]
+    if (celsius := known.get("temperature_celsius")) is not None:
+        parts.append(f"{celsius:.1f} C")
+    if (gpu := known.get("gpu_utilization")) is not None:
+        parts.append(f"GPU {_share(gpu)}")
+    if (watts := known.get("power_watts")) is not None:
+        parts.append(f"{watts:.1f} W")
+    pieces = [("  ".join(parts), "")]
+    throttled = known.get("throttled")
+    if throttled:
+        pieces.append((f"  throttled: {', '.join(throttled)}", "red"))
+    elif throttled is not None:
+        pieces.append(("  not throttled", ""))
+    if now is None:
+        pieces.append((f"  mean of {_span(known['span_seconds'])}", "dim"))
+    return _labelled("device", pieces)
+
+
+def _traffic(view: View, status: Mapping[str, Any]) -> Iterator[Line]:
+    recent = status["recent"]
+    rate = recent.get("tokens_per_second")
+    each = UNKNOWN if rate is None else f"{figures.rate(rate)} tokens/s each"
+    together = figures.rate(view.tokens_per_second)
+    yield _labelled("speed", [(f"{each}, {together} tokens/s in all over the last minute", "")])
+    failed = recent["errors"]
+    pieces = [(f"{recent['exchanges']} exchanges, ", ""), (f"{failed} failed", "red" if failed else "")]
+    first = (
+        f"first token {_seconds(recent['ttft_p50_seconds'])} p50 {_seconds(recent['ttft_p95_seconds'])} p95"
+    )
+    pieces.append((f", {recent['aborted']} aborted, {first}", ""))
+    pieces.append((f"  in {_span(recent['span_seconds'])}", "dim"))
+    yield _labelled("traffic", pieces)
+
+
+def _agent(status: Mapping[str, Any]) -> Iterator[Line]:
+    uplink, spool = status["uplink"], status["spool"]
+    yield _labelled("uplink", [(uplink["sentence"], "" if uplink["connected"] else "dim")])
+    waiting = f"{spool['records']} records wait, {figures.size(spool['bytes'])}"
+    yield _labelled("spool", [(waiting, ""), (", in memory only" if spool["in_memory"] else "", "red")])
+    losses = {reason: n for reason, n in status["losses"].items() if n}
+    if losses:
+        yield _labelled("lost", [(", ".join(f"{n} {reason}" for reason, n in sorted(losses.items())), "red")])
+    failed = [source["name"] for source in status["sources"] if source["state"] == "failed"]
+    if failed:
+        yield _labelled("sources", [(f"failed: {', '.join(failed)}", "yellow")])
+
+
+def _table(view: View, room: int | None, terminal: Terminal) -> list[str]:
+    if room is not None and room < 1:
+        return []
+    shown = view.rows[: FEW if room is None else room]
+    if not shown:
+        return [terminal.styled("no exchanges yet", "dim")]
+    today = datetime.fromtimestamp(view.at_ms / 1000)
+    cells = [listing.cells(row, today) for row in shown]
+    layout = Layout(listing.COLUMNS, cells, terminal)
+    styled = [layout.line(cell, listing.styles(row)) for cell, row in zip(cells, shown, strict=True)]
+    return [layout.heading, *styled]
+
+
+def _labelled(label: str, pieces: Line) -> Line:
+    return [(f"{label:{_LABEL}}", "dim"), *pieces]
+
+
+def _cut(line: Line, terminal: Terminal) -> str:
+    left = terminal.width
+    found = []
+    for text, style in line:
+        shown = harmless(text)
+        if left is not None:
+            shown = shown[:left]
+            left -= len(shown)
+        found.append(terminal.styled(shown, style) if style else shown)
+    return "".join(found)
+
+
+def _share(share: float | None) -> str:
+    return NONE if share is None else f"{100 * share:.0f}%"
+
+
+def _seconds(seconds: float | None) -> str:
+    return figures.duration(None if seconds is None else seconds * 1e6)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 120 else f"{seconds:.0f} s"

@@ -1,0 +1,200 @@
+"""``stonechat top``: engines, device and exchanges, drawn anew every second."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+from stonechat.errors import StonechatError
+from stonechat_agent import status
+from stonechat_agent.commands.arguments import WrongUsage
+from stonechat_agent.commands.picture import View, picture
+from stonechat_agent.commands.selection import now_ms
+from stonechat_agent.commands.terminal import Terminal
+from stonechat_agent.journal import JournalUnreadable, Reader
+from stonechat_agent.settings import Settings, load
+
+REFRESH_SECONDS = 1.0
+LOOK_SECONDS = 0.25
+"""How often the size of the terminal and the keys are looked at."""
+LATEST = 200
+
+_ENTER = "\x1b[?1049h\x1b[?25l"  # the other screen, without a cursor
+_LEAVE = "\x1b[?25h\x1b[?1049l"
+_HOME = "\x1b[H"
+_REST_OF_LINE = "\x1b[K"
+_REST_OF_SCREEN = "\x1b[J"
+
+_MINUTE_MS = 60_000
+_HOUR_MS = 3_600_000
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Draw until ``q``, or once."""
+    terminal = Terminal()
+    settings = load(arguments.config, as_service=False)
+    if arguments.once:
+        with Eyes(settings) as eyes:
+            view = eyes.look()
+        terminal.write("\n".join(picture(view, view.at_ms, None, terminal)) + "\n")
+        return 0 if view.status is not None else 1
+    if not terminal.is_tty or os.environ.get("TERM", "dumb") == "dumb":
+        raise WrongUsage(
+            "top: standard output is no terminal that can be drawn on\n  hint: --once prints one picture"
+        )
+    with Watching(settings) as watching, screen(terminal) as keys:
+        _draw_until_quit(watching, keys, terminal)
+    return 0
+
+
+class Eyes:
+    """Looks at agent and journal. Used by one thread."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._reader: Reader | None = None
+
+    def __enter__(self) -> Eyes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._reader is not None:
+            self._reader.close()
+
+    def look(self) -> View:
+        """What there is to see now. Raises nothing that agent or journal can cause."""
+        faults = []
+        found: dict[str, Any] | None = None
+        try:
+            found = status.fetch(self._settings)
+        except StonechatError as error:
+            faults.append(str(error))
+        at_ms = now_ms()
+        try:
+            if self._reader is None:
+                self._reader = Reader(self._settings.journal.path)
+            rows = [entry.row for entry in self._reader.exchanges(limit=LATEST)]
+            rate, findings = _generated(self._reader, at_ms), _findings(self._reader, at_ms)
+        except JournalUnreadable as error:
+            faults.append(str(error))
+            rows, rate, findings = [], None, {}
+        return View(at_ms, found, "\n".join(faults), rows, rate, findings)
+
+
+def _generated(reader: Reader, at_ms: int) -> float:
+    ((tokens,),) = reader.select(
+        "SELECT sum(output_tokens) FROM exchanges WHERE start > ? AND start + duration / 1000 > ?",
+        (at_ms - _HOUR_MS, at_ms - _MINUTE_MS),
+    )
+    return (tokens or 0) / (_MINUTE_MS / 1000)
+
+
+def _findings(reader: Reader, at_ms: int) -> dict[str, int]:
+    found = reader.select(
+        "SELECT findings FROM exchanges WHERE start > ? AND findings IS NOT NULL", (at_ms - _HOUR_MS,)
+    )
+    return dict(Counter(name for (names,) in found for name in str(names).split()))
+
+
+class Watching:
+    """Looks every second, in a thread of its own, so that an agent that hangs holds up neither keys nor drawing."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="top.look", daemon=True)
+        self.view: View | None = None
+        self.failed: BaseException | None = None
+
+    def __enter__(self) -> Watching:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+
+    def _run(self) -> None:
+        try:
+            with Eyes(self._settings) as eyes:
+                while not self._stopping.is_set():
+                    self.view = eyes.look()
+                    self._stopping.wait(REFRESH_SECONDS)
+        except BaseException as error:
+            self.failed = error  # told by the thread that draws, once the terminal is as it was
+
+
+@contextlib.contextmanager
+def screen(terminal: Terminal) -> Iterator[int | None]:
+    """The terminal to draw on; whatever ends this, it is as it was afterwards. Gives the descriptor of keys, if any."""
+    import termios  # neither is there on Windows, where the other commands work
+    import tty
+
+    keys = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
+    before = termios.tcgetattr(keys) if keys is not None else None
+
+    def enter() -> None:
+        if keys is not None:
+            tty.setcbreak(keys)
+        terminal.write(_ENTER)
+
+    def leave() -> None:
+        terminal.write(_LEAVE)
+        if keys is not None and before is not None:
+            termios.tcsetattr(keys, termios.TCSADRAIN, before)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    def pause(number: int, frame: FrameType | None) -> None:
+        leave()
+        os.kill(os.getpid(), signal.SIGSTOP)
+        enter()  # once we are continued
+
+    handlers = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGTSTP: pause}
+    former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        enter()
+        yield keys
+    finally:
+        for number in handlers:
+            signal.signal(number, signal.SIG_IGN)  # a second one must not keep us from this
+        # A terminal that is gone takes nothing back.
+        with contextlib.suppress(OSError, termios.error):
+            leave()
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _draw_until_quit(watching: Watching, keys: int | None, terminal: Terminal) -> None:
+    shown: tuple[object, ...] = ()
+    while True:
+        if watching.failed is not None:
+            raise watching.failed
+        size = os.get_terminal_size(terminal.stream.fileno())
+        view = watching.view
+        wanted = (view, size, int(time.monotonic()))
+        if wanted != shown and view is not None:
+            shown = wanted
+            lines = picture(view, now_ms(), size.lines, terminal)
+            # Erased before it is written: behind a line as wide as the terminal, its last character would go.
+            body = "\n".join(_REST_OF_LINE + line for line in lines)
+            rest = f"\n{_REST_OF_SCREEN}" if len(lines) < size.lines else ""
+            terminal.write(_HOME + body + rest)
+        if keys is None:
+            time.sleep(LOOK_SECONDS)
+        elif select.select([keys], [], [], LOOK_SECONDS)[0] and _quits(os.read(keys, 64)):
+            return
+
+
+def _quits(typed: bytes) -> bool:
+    return not typed or typed[:1] in (b"q", b"Q")
