@@ -100,7 +100,9 @@ def create_app(
     _add_errors(app, Renderer(assets))
     app.include_router(_api(store, clock, changes))
     app.include_router(_operations(store, clock))
-    app.include_router(build_router(views, store, clock=clock, connect=connect, assets=assets))
+    app.include_router(
+        build_router(views, exchange_views, store, clock=clock, connect=connect, assets=assets)
+    )
     return app
 
 

@@ -30,7 +30,8 @@ MAX_ROWS = 500
 RECENT = 1000
 """The latest exchanges of a device, out of which a list's choices are made."""
 
-_CURSOR = re.compile(r"(-1|[0-9]{1,18})\.([0-9a-z]{13})", re.ASCII)
+CURSOR = re.compile(r"(-1|[0-9]{1,18})\.([0-9a-z]{13})", re.ASCII)
+"""The form of a cursor: the figure by which the list is in order, and the id, of a page's last exchange."""
 
 SORTS = ("start", "duration", "ttft", "output_tokens")
 OUTCOMES = ("ok", "error", "aborted")
@@ -216,7 +217,7 @@ def _has_texts() -> ColumnElement[bool]:
 
 
 def _read_cursor(text: str) -> tuple[int, str]:
-    found = _CURSOR.fullmatch(text)
+    found = CURSOR.fullmatch(text)
     if found is None:
         raise BadRequest(f"{text[:64]!r} is no cursor", "take it from the field next of the page before")
     return int(found[1]), found[2]

@@ -67,6 +67,20 @@ def no_device(device_id: str) -> Trouble:
     )
 
 
+def no_exchange(device_id: str, exchange_id: str) -> Trouble:
+    """For an address that names an exchange that is not here."""
+    return Trouble(
+        404,
+        f"No exchange {exchange_id[:13]}",
+        f"The collector holds no exchange of this id from {device_id[:63]}.",
+        "A device tells only of some of its exchanges, and they go after a while, the earliest first.",
+        (
+            f"On the device, run: stonechat explain {exchange_id[:13]} — its journal keeps every exchange for a while.",
+            "Or look for it among the exchanges on the device's page.",
+        ),
+    )
+
+
 def trouble_page(request: Request, render: Renderer, trouble: Trouble) -> Response:
     """The answer for a trouble, as a page."""
     headers = {"retry-after": "10"} if trouble.retry else None

@@ -9,8 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from stonechat import __version__
-from stonechat_collector.pages import fleet, words
+from stonechat_collector.pages import exchanges, fleet, words
 from stonechat_collector.pages.assets import Assets
+from stonechat_collector.pages.waterfall import PHASES
 
 
 class Renderer:
@@ -39,10 +40,14 @@ class Renderer:
             status=words.status_word,
             model=fleet.model_of,
             hardware=fleet.hardware_of,
+            words=exchanges.name_words,
+            pair=lambda name, plain=False: (name, name if plain else exchanges.name_words(name)),
+            us=lambda count: words.figure_html(None if count is None else count / 1_000_000, "s"),
         )
         environment.globals.update(
             asset=assets.path,
             version=__version__,
+            PHASES=PHASES,
             MEANINGS={status.word: status.meaning for status in words.STATUSES},
         )
         self._environment = environment

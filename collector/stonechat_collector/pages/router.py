@@ -12,10 +12,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from stonechat.ids import is_device_id
-from stonechat_collector.pages import device, events, fleet
+from stonechat.ids import is_device_id, is_exchange_id
+from stonechat_collector.exchange_views import Filter
+from stonechat_collector.pages import device, events, exchanges, fleet
 from stonechat_collector.pages.assets import Assets
-from stonechat_collector.pages.errors import BROKEN, NO_STORE, NOT_FOUND, no_device, trouble_page
+from stonechat_collector.pages.errors import BROKEN, NO_STORE, NOT_FOUND, no_device, no_exchange, trouble_page
 from stonechat_collector.pages.rendering import Renderer
 from stonechat_collector.pages.respond import SECURITY_HEADERS, page, takes_gzip
 from stonechat_collector.store import StoreUnavailable
@@ -53,6 +54,24 @@ class Views(Protocol):
     def cursor_of(self, event: Mapping[str, Any]) -> str: ...
 
 
+class ExchangeViews(Protocol):
+    """What the pages read of single exchanges: the functions of ``stonechat_collector.exchange_views``."""
+
+    def exchanges_page(
+        self,
+        store: Any,
+        device: str,
+        wanted: Filter,
+        *,
+        sort: str = "start",
+        up: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> dict[str, Any]: ...
+    def exchange(self, store: Any, device: str, id: str) -> dict[str, Any] | None: ...
+    def choices(self, store: Any, device: str) -> dict[str, Any]: ...
+
+
 def wall_ms() -> int:
     """Now, in ms since 1970."""
     return time.time_ns() // 1_000_000
@@ -60,16 +79,18 @@ def wall_ms() -> int:
 
 def build_router(
     views: Views,
+    exchange_views: ExchangeViews,
     store: Any,
     *,
     clock: Callable[[], int] = wall_ms,
     connect: Connect = Connect(),  # noqa: B008 - immutable
     assets: Assets | None = None,
 ) -> APIRouter:
-    """The routes ``/``, ``/devices/{id}``, ``/events`` and ``/assets/``.
+    """The routes ``/``, ``/devices/{id}``, ``/devices/{id}/exchanges/{id}``, ``/events`` and ``/assets/``.
 
     Args:
         views: the module ``stonechat_collector.views``, or what has its functions.
+        exchange_views: the module ``stonechat_collector.exchange_views``, or what has its functions.
         store: handed to the views as it is.
         clock: now in ms since 1970.
         connect: how devices reach the broker.
@@ -119,7 +140,42 @@ def build_router(
         windows = views.device_windows(store, device_id, span.start, span.end, span.step)
         happened = views.events(store, device=device_id, from_ms=span.start, to_ms=span.end, limit=200)
         built = device.build(found, windows, happened, span)
-        return page(request, render("device.html", page=built, device=found, now=now, live=True))
+        query = exchanges.Query.read(request.query_params)
+        listed = exchanges.build_list(
+            device_id,
+            exchange_views.exchanges_page(
+                store,
+                device_id,
+                query.filter(span),
+                sort=query.sort,
+                up=query.up,
+                cursor=query.cursor or None,
+                limit=exchanges.ROWS,
+            ),
+            exchange_views.choices(store, device_id),
+            query,
+            span,
+        )
+        html = render("device.html", page=built, device=found, exchanges=listed, now=now, live=True)
+        return page(request, html)
+
+    @router.get("/devices/{device_id}/exchanges/{exchange_id}")
+    @guarded
+    def exchange_page(request: Request, device_id: str, exchange_id: str) -> Response:
+        known = is_device_id(device_id) and is_exchange_id(exchange_id)
+        found = exchange_views.exchange(store, device_id, exchange_id) if known else None
+        if found is None:
+            return trouble_page(request, render, no_exchange(device_id, exchange_id))
+        start = found["start"]
+        windows: dict[str, Any] = {}
+        if abs(start) < exchanges.MOST_MS:
+            minute = start - start % device.MINUTE
+            windows = views.device_windows(
+                store, device_id, minute - device.MINUTE, minute + 2 * device.MINUTE, device.MINUTE
+            )
+        built = exchanges.build_page(device_id, found, windows)
+        html = render("exchange.html", page=built, exchange=found, device=device_id, now=clock(), live=False)
+        return page(request, html)
 
     @router.get("/events")
     @guarded

@@ -22,7 +22,7 @@ def serve() -> Serve:
     def start(devices: Sequence[dict[str, Any]]) -> TestClient:
         app = FastAPI()
         app.state.views = MadeUpViews(devices)
-        app.include_router(build_router(app.state.views, None, clock=lambda: NOW))
+        app.include_router(build_router(app.state.views, app.state.views, None, clock=lambda: NOW))
         return TestClient(app)
 
     return start

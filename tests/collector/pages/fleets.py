@@ -7,6 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tests.collector.pages.told import told
+
+from stonechat.exchange_row import FIELDS
+from stonechat_collector.exchange_views import WHY_NOT, Filter
+
 NOW = 1_795_602_784_000  # 2026-11-25 10:33:04 UTC
 MINUTE = 60_000
 
@@ -177,6 +182,8 @@ class MadeUpViews:
         self.devices = list(devices)
         self.error: Exception | None = None
         self.repeats = 1
+        self.told: list[dict[str, Any]] = []
+        """The exchanges of every device, newest first, as ``exchange_views`` has them."""
 
     def fleet_overview(self, store: Any, now_ms: int, *, fleet: str | None = None) -> dict[str, Any]:
         if self.error:
@@ -232,3 +239,54 @@ class MadeUpViews:
 
     def cursor_of(self, event: Mapping[str, Any]) -> str:
         return f"{event['time']}.{event['id']}"
+
+    def exchanges_page(
+        self,
+        store: Any,
+        device: str,
+        wanted: Filter,
+        *,
+        sort: str = "start",
+        up: bool = False,
+        cursor: str | None = None,
+        limit: int = 100,
+    ) -> dict[str, Any]:
+        found = [
+            exchange
+            for exchange in self.told
+            if wanted.outcome in {None, exchange["outcome"]} and wanted.model in {None, exchange["model"]}
+        ]
+        more = f"{found[limit]['start']}.{found[limit]['id']}" if len(found) > limit else None
+        return {"exchanges": found[:limit], "next": more}
+
+    def exchange(self, store: Any, device: str, id: str) -> dict[str, Any] | None:
+        return next((exchange for exchange in self.told if exchange["id"] == id), None)
+
+    def choices(self, store: Any, device: str) -> dict[str, Any]:
+        return {
+            "models": sorted({exchange["model"] for exchange in self.told if exchange["model"]}),
+            "error_types": sorted(
+                {exchange["error_type"] for exchange in self.told if exchange["error_type"]}
+            ),
+            "findings": sorted({word for exchange in self.told for word in exchange["findings"] or []}),
+            "texts": any(exchange["has_texts"] for exchange in self.told),
+        }
+
+
+def an_exchange(number: int = 1, **changes: Any) -> dict[str, Any]:
+    """Exchange ``number`` as ``exchange_views.exchange`` has it."""
+    item = told("kiosk-1", "qwen2.5", number, NOW - number * MINUTE)
+    texts = changes.get("texts")
+    return {
+        **{field.name: item.row.get(field.name) for field in FIELDS},
+        "received": NOW - number * MINUTE + 5000,
+        "chosen": item.chosen,
+        "has_texts": texts is not None,
+        "no_texts": None if texts else "upload_none",
+        "texts": None,
+        "texts_received": NOW if texts else None,
+        "texts_allowed": "flagged" if texts else None,
+        "no_texts_because": None if texts else WHY_NOT["upload_none"],
+        "no_texts_key": None if texts else "privacy.upload",
+        **changes,
+    }

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.collector.pages.told import told
+
 from stonechat import description, sketch, topics, wire
 from stonechat.catalog import Kind, metric_id
 from stonechat.event import Event, Severity
@@ -153,6 +155,7 @@ def _messages(device: Synthetic, now: int) -> list[tuple[int, Message]]:
         part = records[low:high]
         arrival = min(end, (part[-1].start or 0) + MINUTE + 500)
         sent.append((arrival, up("window", wire.encode_windows(head, part))))
+    sent += [(end, up("exchange", payload)) for payload in _exchanges(device, model, head, begin, end)]
     events = _events(device, epoch, boot, begin, trouble)
     if events:
         sent.append((end, up("event", wire.encode_events(head, events))))
@@ -278,6 +281,21 @@ def _window(
         values=values,
         start=start,
     )
+
+
+def _exchanges(device: Synthetic, model: str, head: wire.Header, begin: int, end: int) -> list[bytes]:
+    """The payloads by which a device tells of some of its exchanges: one in three minutes, sixty at most."""
+    if device.character == "down":
+        return []
+    upload = "flagged" if device.character == "slow" else "none"
+    slow = {"slow": 3.6, "hot": 1.5}.get(device.character, 1.0)
+    starts = [end - number * 3 * MINUTE - 7_000 for number in range(60) if end - number * 3 * MINUTE > begin]
+    told_of = [
+        told(device.name, model, number, start, slow=slow, upload=upload)
+        for number, start in enumerate(starts)
+    ]
+    privacy = wire.Privacy("flagged", upload)
+    return [wire.encode_exchanges(head, told_of[at : at + 16], privacy) for at in range(0, len(told_of), 16)]
 
 
 def _events(device: Synthetic, epoch: int, boot: int, begin: int, trouble: int) -> list[Event]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.collector.pages.fleets import a_device, a_fleet
+from tests.collector.pages.fleets import a_device, a_fleet, an_exchange
 
 from stonechat_collector.store import StoreUnavailable
 
@@ -122,7 +122,9 @@ def test_an_error_of_our_own_is_a_page_and_shows_nothing_of_it(serve: Serve) -> 
 
 def test_pages_allow_nothing_but_their_own(serve: Serve) -> None:
     client = serve([a_device("kiosk-1", "slow")])
-    for address in ("/", "/devices/kiosk-1", "/devices/nobody", "/events"):
+    client.app.state.views.told = [an_exchange(1), an_exchange(2, texts={"answer": "x"})]  # type: ignore[attr-defined]
+    one = f"/devices/kiosk-1/exchanges/{an_exchange(2)['id']}"
+    for address in ("/", "/devices/kiosk-1", "/devices/nobody", "/events", one, f"{one}0"):
         answer = client.get(address)
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy

@@ -157,9 +157,17 @@
     if (part(fresh) !== part(document)) { location.reload(); return; }
 
     const before = document.getElementById("answer")?.textContent;
+    let late = false;
     for (const mine of document.querySelectorAll("[data-part]:not([data-structure])")) {
       const theirs = fresh.querySelector(`[data-part="${CSS.escape(mine.dataset.part)}"]`);
-      if (theirs && !inUse(mine)) adopt(mine, theirs);
+      if (!theirs || inUse(mine)) continue;
+      if ("idle" in mine.dataset && !idle()) {
+        late ||= own(mine) !== own(theirs);
+        continue;
+      }
+      const known = new Set([...mine.querySelectorAll("[data-row]")].map((row) => row.dataset.row));
+      if (!adopt(mine, theirs)) continue;
+      for (const row of mine.querySelectorAll("[data-row]")) if (!known.has(row.dataset.row)) mark(row);
     }
     const answer = document.getElementById("answer")?.textContent;
     if (answer && answer !== before) say(answer);
@@ -180,7 +188,7 @@
       const theirs = theirRows.get(row.dataset.device);
       if (theirs && !inUse(row) && adopt(row, theirs.cloneNode(true))) mark(row);
     }
-    waiting = !structure(fresh);
+    waiting = !structure(fresh) || late;
     localise(document);
     document.dispatchEvent(new CustomEvent("stonechat:fresh", { detail: fresh }));
   };
