@@ -9,34 +9,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import secrets
 import signal
 import socket
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from stonechat import __version__
 from stonechat.errors import ConfigError, StonechatError
 from stonechat.exchange import Exchange
 from stonechat_agent import logs
 from stonechat_agent.capture import Bounds, Budget
-from stonechat_agent.clocks import Clocks
 from stonechat_agent.describe import describe
 from stonechat_agent.local import Endpoint, Page
 from stonechat_agent.local.endpoint import json_page
+from stonechat_agent.local.exchanges import ExchangeIntake
 from stonechat_agent.local.prometheus import render
 from stonechat_agent.local.status import status_of
 from stonechat_agent.notify import Notifier
-from stonechat_agent.pipeline import Lagged, Linked, Pipeline, Received, Relayed, Unlinked
+from stonechat_agent.pipeline import Lagged, Relayed
 from stonechat_agent.relay import AddressError, Relay, listen_sockets
-from stonechat_agent.sampling import EngineMatch, Sampler, SamplingThread, build
 from stonechat_agent.settings import Engine, Settings, load
-from stonechat_agent.spool import Spool
-from stonechat_agent.uplink import Publish, Uplink
-
-if TYPE_CHECKING:
-    from stonechat_agent.uplink.mqtt import MqttLink
+from stonechat_agent.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -52,83 +46,6 @@ def main(settings: Settings) -> int:
     """Run the agent until it is told to stop, and return the exit code."""
     logs.set_up()
     return asyncio.run(Daemon(settings).run())
-
-
-class Watch:
-    """What watches and tells: sampling, pipeline and the link to the broker. Replaced as a whole on reload."""
-
-    def __init__(
-        self, settings: Settings, description: Mapping[str, Any], relayed: Callable[[], Mapping[str, Relayed]]
-    ) -> None:
-        clocks = Clocks()
-        self.link: MqttLink | None = None
-        mqtt = settings.mqtt
-
-        def open_spool() -> Spool:
-            return Spool.open(
-                settings.spool.path,
-                rng_bytes=secrets.token_bytes,
-                clock=clocks.now,
-                max_size=settings.spool.max_size_bytes,
-                min_free=settings.spool.min_free_bytes,
-                window_step_ms=settings.window.length_ns // 1_000_000,
-                boot_id=_boot_id(settings.sampling.proc_root),
-            )
-
-        def publish(message: Publish) -> None:
-            if self.link is not None:
-                self.link.publish(message)
-
-        def make_uplink(spool: Spool) -> Uplink:
-            uplink = Uplink(spool, settings.device.fleet, settings.device.id, random=_random)
-            from stonechat_agent.uplink.mqtt import (
-                MqttLink,
-            )  # brings ssl, which is not needed without a broker
-
-            self.link = MqttLink(
-                mqtt,
-                client_id=settings.device.id,
-                keep_alive_seconds=mqtt.keep_alive_ns // 1_000_000_000,
-                subscriptions=uplink.subscriptions,
-                will=uplink.will,
-                linked=lambda: self.pipeline.put(Linked()),
-                unlinked=lambda: self.pipeline.put(Unlinked()),
-                received=lambda topic, payload: self.pipeline.put(Received(topic, payload)),
-                random=_random,
-            )
-            self.link.start()
-            return uplink
-
-        self.pipeline = Pipeline(
-            open_spool=open_spool,
-            make_uplink=make_uplink if mqtt.url is not None else None,
-            publish=publish,
-            description=description,
-            engines=tuple(engine.name for engine in settings.engines),
-            window_ms=settings.window.length_ns // 1_000_000,
-            relayed=relayed,
-            clocks=clocks,
-        )
-        self.sampler: Sampler = build(
-            engines=[_match(engine) for engine in settings.engines],
-            spool_path=_existing(settings.spool.path),
-            proc=settings.sampling.proc_root,
-            sys=settings.sampling.sys_root,
-        )
-        self._sampling = SamplingThread(self.sampler, settings.sampling.interval_ns, self.pipeline.put)
-
-    def start(self) -> None:
-        """Begin."""
-        self.pipeline.start()
-        self._sampling.start()
-
-    def stop(self) -> None:
-        """End: the last window is closed and kept, and sent if the way is open."""
-        self._sampling.stop()
-        if not self.pipeline.stop():
-            log.error("pipeline not stopped in time")
-        if self.link is not None:
-            self.link.stop()
 
 
 class Daemon:
@@ -281,6 +198,9 @@ class Daemon:
     def _exchange_ended(self, exchange: Exchange) -> None:
         self._watch.pipeline.put(exchange)  # of the watch that is in force by now: a reload replaces it
 
+    def _engine_names(self) -> list[str]:
+        return [engine.name for engine in self._settings.engines]
+
     async def _start_endpoint(self) -> None:
         listen = self._settings.local.listen
         pages: dict[str, Callable[[], Page]] = {
@@ -290,7 +210,8 @@ class Daemon:
                 200, "text/plain; version=0.0.4", render(self._watch.pipeline.snapshot.totals).encode()
             ),
         }
-        endpoint = Endpoint(pages)
+        takes = {"/v1/exchanges": ExchangeIntake(self._exchange_ended, self._engine_names)}
+        endpoint = Endpoint(pages, takes=takes)
         try:
             await endpoint.start(listen.host, listen.port)
         except OSError as error:
@@ -329,12 +250,6 @@ class Daemon:
         )
 
 
-def _match(engine: Engine) -> EngineMatch:
-    upstream = engine.upstream
-    host, port = (upstream.host, upstream.port) if upstream is not None else ("", 0)
-    return EngineMatch(engine.name, host, port, engine.unit, engine.process, engine.pid_file)
-
-
 def _passed_socket(engine: Engine) -> list[socket.socket]:
     """The socket that systemd holds for this engine's address, which survives our restarts, if it does."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
@@ -346,22 +261,3 @@ def _passed_socket(engine: Engine) -> list[socket.socket]:
             return [passed]
         passed.close()
     return []
-
-
-def _existing(path: str) -> str:
-    """The path, or the nearest directory above it that exists: the spool's own may not be there yet."""
-    while not os.path.exists(path) and path != os.path.dirname(path):
-        path = os.path.dirname(path)
-    return path
-
-
-def _boot_id(proc: str) -> str:
-    try:
-        with open(f"{proc}/sys/kernel/random/boot_id", encoding="ascii") as file:
-            return file.read(64).strip()
-    except OSError:
-        return ""
-
-
-def _random() -> float:
-    return secrets.randbelow(1 << 53) / (1 << 53)

@@ -6,7 +6,7 @@ of strangers. A name counts only when the engine lists it as one of its models, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 from stonechat.exchange import Exchange
 
@@ -18,13 +18,9 @@ MOST = 256
 class KnownModels:
     """The names of each engine's models. One thread at a time."""
 
-    def __init__(
-        self, configured: Mapping[str, Iterable[str]], ask: Callable[[str], object] = lambda _: None
-    ) -> None:
-        """``ask`` has an engine asked for its models, for its name came up with one that is not known."""
+    def __init__(self, configured: Mapping[str, Iterable[str]]) -> None:
         self._configured = {engine: frozenset(names) for engine, names in configured.items()}
         self._listed: dict[str, frozenset[str]] = {}
-        self._ask = ask
 
     def listed(self, engine: str, names: Iterable[str]) -> None:
         """An engine lists these models, instead of those before."""
@@ -32,16 +28,19 @@ class KnownModels:
         # Ollama lists the tag that it answers for without being asked for it.
         self._listed[engine] = frozenset(kept) | {name.removesuffix(":latest") for name in kept}
 
+    def knows(self, exchange: Exchange) -> bool:
+        """Whether the model that answered is known; True where no answer names one."""
+        name = exchange.response_model
+        return name is None or name == OTHER or name in self._of(exchange.engine)
+
     def settle(self, exchange: Exchange) -> None:
         """Replace the names of an exchange that are not known by ``other``."""
-        known = self._configured.get(exchange.engine, frozenset()) | self._listed.get(
-            exchange.engine, frozenset()
-        )
-        asked = False
+        known = self._of(exchange.engine)
         for field in ("response_model", "request_model"):
             name = getattr(exchange, field)
-            if name is not None and name != OTHER and name not in known:
+            if name is not None and name not in known:
                 setattr(exchange, field, OTHER)
-                asked = asked or field == "response_model"
-        if asked:
-            self._ask(exchange.engine)
+
+    def _of(self, engine: str) -> frozenset[str]:
+        nothing: frozenset[str] = frozenset()
+        return self._configured.get(engine, nothing) | self._listed.get(engine, nothing)

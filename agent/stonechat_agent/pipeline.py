@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -22,7 +22,9 @@ from stonechat.event import EventKind, Severity
 from stonechat.exchange import Exchange
 from stonechat.record import Flag, Record, Values, fold_values
 from stonechat_agent.clocks import Clocks
+from stonechat_agent.desk import Desk
 from stonechat_agent.health import EngineHealth
+from stonechat_agent.passive import Facts, changes, event_attributes
 from stonechat_agent.sampling import Reading, Sample
 from stonechat_agent.spool import Instant, Spool
 from stonechat_agent.uplink import Publish, Uplink
@@ -32,6 +34,11 @@ log = logging.getLogger(__name__)
 
 INBOX_BOUND = 10_000
 """Exchanges and samples that may wait; what comes while as many do is lost and counted."""
+TEXTS_BOUND = 8 << 20
+"""Characters of texts that may wait with their exchanges; what comes while as many do waits without its texts."""
+DEFERRED_MS = 1000
+"""How long an exchange waits for its engine to say whether it has a model of that name."""
+DEFERRED_BOUND = 64
 TICK_SECONDS = 0.25
 RECENT_SECONDS = 600
 """The span that status speaks of."""
@@ -67,6 +74,13 @@ class Lagged(NamedTuple):
     microseconds: int
 
 
+class Learned(NamedTuple):
+    """An engine's own account of itself has changed."""
+
+    engine: str
+    facts: Facts
+
+
 class Relayed(NamedTuple):
     """What an engine's relay counts, read when a sample is taken. All but the first two only grow."""
 
@@ -76,7 +90,7 @@ class Relayed(NamedTuple):
     parsers_dropped: Mapping[str, int]
 
 
-Item = Sample | Exchange | Linked | Unlinked | Received | Lagged
+Item = Sample | Exchange | Linked | Unlinked | Received | Lagged | Learned
 
 
 @dataclass(frozen=True)
@@ -109,16 +123,30 @@ class Pipeline:
         engines: tuple[str, ...],
         window_ms: int,
         relayed: Callable[[], Mapping[str, Relayed]],
+        readings: Callable[[], Iterable[Reading]],
+        came_up: Callable[[str], object],
+        desk: Desk,
+        losses: Callable[[], Counter[str]],
         publish: Callable[[Publish], object],
         clocks: Clocks,
     ) -> None:
-        """``publish`` hands a message to the broker and must not wait.
-
-        ``make_uplink`` is None where no broker is configured: windows then stay on the device.
+        """
+        Args:
+            make_uplink: None where no broker is configured: windows then stay on the device.
+            relayed: what the relays count, by engine.
+            readings: what else a sample holds.
+            came_up: told of each engine that is there again.
+            losses: what others lost, by reason; only grows.
+            publish: hands a message to the broker; must not wait.
         """
         self._open_spool = open_spool
         self._make_uplink = make_uplink
-        self._description = description
+        self._description = dict(description)
+        self._readings = readings
+        self._came_up = came_up
+        self._desk = desk
+        self._other_losses = losses
+        self._deferred: deque[tuple[int, Exchange]] = deque()
         self._window_ms = window_ms
         self._relayed = relayed
         self._clocks = clocks
@@ -127,6 +155,8 @@ class Pipeline:
         self._publish = publish
         self._health = EngineHealth(engines)
         self._lost: Counter[str] = Counter()
+        # Characters of texts that came and went; each is written by one thread, the event loop's and the pipeline's.
+        self._texts_in = self._texts_out = 0
         self._told_lost: Counter[str] = Counter()
         self._told_relayed: dict[str, Relayed] = {}
         self._told_sent = 0
@@ -148,6 +178,12 @@ class Pipeline:
         if isinstance(item, (Sample, Exchange)) and self._inbox.qsize() >= INBOX_BOUND:
             self._lost["exchange.overflow" if isinstance(item, Exchange) else "sample.overflow"] += 1
             return
+        if isinstance(item, Exchange) and item.transcript is not None:
+            if self._texts_in - self._texts_out + item.transcript.size > TEXTS_BOUND:
+                item.transcript = None
+                item.notes.add("texts_over_bound")
+            else:
+                self._texts_in += item.transcript.size
         self._inbox.put(item)
 
     def stop(self, timeout_seconds: float = 10.0) -> bool:
@@ -204,6 +240,7 @@ class Pipeline:
                         return
                     self._take(waiting)
             now = self._clocks.now()
+            self._take_deferred(now.monotonic)
             cut = self._cutter.look(now)
             if cut is not None:
                 self._close_window(now, cut.flags)
@@ -219,6 +256,7 @@ class Pipeline:
         self._finish()
 
     def _finish(self) -> None:
+        self._take_deferred()
         now = self._clocks.now()
         self._event(EventKind.STOPPED, "agent", Severity.INFO, now)
         self._close_window(now, Flag.CUT_STOP)
@@ -229,8 +267,12 @@ class Pipeline:
         if isinstance(item, Sample):
             self._take_sample(item)
         elif isinstance(item, Exchange):
-            self._health.met(item)
-            self._builder.add_exchange(item)
+            if len(self._deferred) < DEFERRED_BOUND and self._desk.defers(item):
+                self._deferred.append((self._clocks.now().monotonic + DEFERRED_MS, item))
+            else:
+                self._take_exchange(item)
+        elif isinstance(item, Learned):
+            self._learn(item)
         elif isinstance(item, Lagged):
             self._builder.add_reading(Reading(LAG, item.microseconds))
         elif self._uplink is not None:
@@ -246,14 +288,56 @@ class Pipeline:
             else:
                 self._send(self._uplink.message(item.topic, item.payload, now))
 
+    def _take_exchange(self, exchange: Exchange) -> None:
+        size = exchange.transcript.size if exchange.transcript is not None else 0
+        self._health.met(exchange)
+        try:
+            self._desk.take(exchange, self._clocks.now())
+        except Exception:
+            # A fault in a check or in the journal must cost that exchange its texts, not the device its windows.
+            log.exception("exchange not judged", extra={"engine": exchange.engine})
+            self._lost["exchange.unjudged"] += 1
+        exchange.transcript = None
+        self._texts_out += size
+        self._builder.add_exchange(exchange)
+
+    def _take_deferred(self, until: int | None = None) -> None:
+        """Take the exchanges that waited until then, in ms of the monotonic clock; all of them where that is None."""
+        while self._deferred and (until is None or self._deferred[0][0] <= until):
+            self._take_exchange(self._deferred.popleft()[1])
+
+    def _learn(self, item: Learned) -> None:
+        """Put what an engine says of itself into the description, which cuts the window."""
+        self._desk.listed(item.engine, item.facts.names)
+        self._take_deferred()
+        before, entry = self._description.get("engines", {}), item.facts.describe()
+        engines = {**before, item.engine: entry}
+        description = {**self._description, "engines": engines}
+        name = hash_of(description)
+        if name == self._name:
+            return
+        now = self._clocks.now()
+        self._description, after = description, name
+        self._close_window(now, Flag.CUT_DESCRIPTION, after)
+        if self._uplink is not None:
+            self._send(self._uplink.describe(description, now))
+        else:
+            self._spool.describe(description)
+        if changed := changes(before.get(item.engine, {}), entry):
+            attributes = event_attributes(changed)
+            log.warning("engine changed", extra={"engine": item.engine, **attributes})
+            self._event(EventKind.ENGINE_CHANGED, item.engine, Severity.WARNING, now, attributes)
+
     def _take_sample(self, sample: Sample) -> None:
         added, changes = self._health.sampled(sample.readings)
-        self._builder.add_sample([*sample.readings, *added, *self._own_readings()])
+        self._builder.add_sample([*sample.readings, *added, *self._readings(), *self._own_readings()])
         if changes:
             now = self._clocks.now()
             for change in changes:
                 log.warning(change.kind.replace("_", " "), extra={"engine": change.engine})
                 self._event(change.kind, change.engine, change.severity, now)
+                if change.kind != EventKind.ENGINE_DOWN:
+                    self._came_up(change.engine)
         self._show_state()
 
     def _own_readings(self) -> list[Reading]:
@@ -285,7 +369,7 @@ class Pipeline:
         return readings
 
     def _losses(self) -> Counter[str]:
-        return self._lost + self._spool.losses
+        return self._lost + self._spool.losses + self._other_losses()
 
     def _begin_window(self, now: Instant) -> None:
         self._cutter.opened(now)
@@ -297,12 +381,14 @@ class Pipeline:
             length_ms=self._window_ms,
         )
 
-    def _close_window(self, now: Instant, flags: Flag) -> None:
+    def _close_window(self, now: Instant, flags: Flag, description: bytes | None = None) -> None:
+        """Close the open window and begin the next one, from here on under another description if one is given."""
         record = self._builder.build(now, flags)
         if self._uplink is not None:
             self._send(self._uplink.window_closed(record, now))
         else:
             self._spool.append(record)
+        self._name = description or self._name
         self._begin_window(now)
         self._totals = fold_values(self._totals, record.values)
         self._recent.append(record)

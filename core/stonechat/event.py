@@ -35,6 +35,7 @@ class EventKind:
     ENGINE_DOWN = "engine_down"
     ENGINE_UP = "engine_up"
     ENGINE_RESTARTED = "engine_restarted"
+    ENGINE_CHANGED = "engine_changed"  # its build, its model or how that is loaded
     # Raised by the collector
     DUPLICATE_IDENTITY = "duplicate_identity"
     PARTIAL_OVERLAP = "partial_overlap"

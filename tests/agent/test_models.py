@@ -35,16 +35,13 @@ def test_names_that_no_one_lists_are_other(
     assert settled(models, request_model, response_model) == expected
 
 
-def test_an_engine_whose_answer_has_a_new_name_is_asked_again() -> None:
-    asked: list[str] = []
-    models = KnownModels({}, asked.append)
-    assert settled(models, "new", "new") == ("other", "other")
-    assert settled(models, "typo", None) == ("other", None)
-    assert asked == ["box"]
+def test_a_name_is_known_once_the_engine_lists_it() -> None:
+    models = KnownModels({})
+    for name, known in (("new", False), (None, True), ("other", True)):
+        assert models.knows(Exchange(engine="box", request_model="typo", response_model=name)) == known
     models.listed("box", ["new"])
+    assert models.knows(Exchange(engine="box", response_model="new"))
     assert settled(models, "new", "new") == ("new", "new")
-    assert settled(models, None, "other") == (None, "other")
-    assert asked == ["box"]
 
 
 def test_engines_do_not_lend_each_other_names_and_a_list_has_a_bound() -> None:

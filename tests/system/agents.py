@@ -28,7 +28,8 @@ class Agent:
         self.engine, self.relay, self.local = free_port(), free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
-    def configure(self, *, label: str = "a", more: str = "", broker: int = 0) -> None:
+    def configure(self, *, label: str = "a", more: str = "", broker: int = 0, passive: bool = True) -> None:
+        """Write the configuration. ``passive``: whether the engine is asked about itself."""
         self.file.write_text(
             f"""\
 [device]
@@ -37,6 +38,7 @@ labels = {{ ring = "{label}" }}
 [engine]
 upstream = "http://127.0.0.1:{self.engine}"
 listen = "127.0.0.1:{self.relay}"
+passive = {"true" if passive else "false"}
 [window]
 length = "1s"
 [spool]
@@ -81,5 +83,47 @@ url = "{f"mqtt://127.0.0.1:{broker}" if broker else ""}"
 
     def stop(self) -> int:
         assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(20)
+
+
+class Collector:
+    """A real collector on a broker of somebody else's."""
+
+    def __init__(self, directory: Path, broker: int) -> None:
+        self.directory = directory / "collector"
+        self.directory.mkdir()
+        self.web = free_port()
+        self.file = self.directory / "collector.toml"
+        self.file.write_text(
+            f'[web]\nlisten = "127.0.0.1:{self.web}"\n'
+            f'[store]\nurl = "sqlite:///{self.directory}/fleet.db"\n'
+            f'[broker]\nembedded = false\nurl = "mqtt://127.0.0.1:{broker}"\n'
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "stonechat_agent", "collector", "--config", str(self.file)],
+            stderr=(self.directory / "log").open("ab"),
+        )
+        deadline = time.monotonic() + 30
+        while socket.socket().connect_ex(("127.0.0.1", self.web)) != 0:
+            assert time.monotonic() < deadline, self.log()
+            assert self.process.poll() is None, self.log()
+            time.sleep(0.1)
+
+    def log(self) -> str:
+        """What it wrote so far."""
+        return (self.directory / "log").read_text()
+
+    def get(self, path: str) -> Any:
+        """The JSON of a path."""
+        connection = HTTPConnection("127.0.0.1", self.web, timeout=10)
+        try:
+            connection.request("GET", path)
+            return json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+
+    def stop(self) -> int:
+        """End it; returns the exit code."""
         self.process.terminate()
         return self.process.wait(20)

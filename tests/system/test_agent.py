@@ -151,6 +151,7 @@ def test_a_reload_keeps_the_streams_of_engines_that_did_not_change(agent: Agent)
         engine.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         engine.bind(("127.0.0.1", agent.engine))
         engine.listen()
+        agent.configure(passive=False)  # the one connection is the client's
         agent.start()
         assert agent.process is not None
         go_on = threading.Event()
@@ -170,7 +171,7 @@ def test_a_reload_keeps_the_streams_of_engines_that_did_not_change(agent: Agent)
             received = b""
             while not received.endswith(b"ab"):
                 received += client.recv(65536)
-            agent.configure(label="b")
+            agent.configure(label="b", passive=False)
             os.kill(agent.process.pid, signal.SIGHUP)
             agent.wait(lambda: " reloaded file=" in agent.log())
             go_on.set()

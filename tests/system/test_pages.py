@@ -12,8 +12,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from tests.collector.pages.serving import browser_path, browsing, serving
 from tests.collector.pages.synthetic import Synthetic, farewell, fill
+from tests.collector.pages.told import told
 
+from stonechat import topics, wire
+from stonechat_collector import exchange_views
 from stonechat_collector.ingest import Ingest
+from stonechat_collector.messages import Message
 from stonechat_collector.store import Store
 from stonechat_collector.watch import Watch
 
@@ -39,6 +43,23 @@ class Site:
         self.store = store
         self.address = address
         self.now = now
+
+    def exchange(self, name: str, **fields: object) -> str:
+        """The address of the newest exchange of a device that has these fields."""
+        for found in exchange_views.exchanges_page(self.store, name)["exchanges"]:
+            if all(found[field] == value for field, value in fields.items()):
+                return f"/devices/{name}/exchanges/{found['id']}"
+        raise AssertionError(f"no exchange of {name} with {fields}")
+
+    def tells(self, name: str, number: int) -> str:
+        """Let a device tell of one more exchange, and return its id."""
+        item = told(name, "a-model", number, self.now)
+        payload = wire.encode_exchanges(
+            wire.Header(7, 3, self.now, 1), [item], wire.Privacy("flagged", "none")
+        )
+        message = Message(topics.up("shops", name, "exchange"), payload)
+        Ingest(self.store, lambda: self.now, name="test").take([message])
+        return str(item.row["id"])
 
     def goes_away(self, name: str) -> None:
         """Let a device's will arrive."""
@@ -230,6 +251,49 @@ def test_charts_share_one_cursor_and_a_drag_chooses_the_range(visit: Open) -> No
     assert page.locator("h2#course").inner_text().startswith("From ")
 
 
+def test_exchanges_are_filtered_sorted_and_read_and_back_works(visit: Open) -> None:
+    page = visit(f"/devices/{SLOW}")
+    page.locator("select[name=outcome]").select_option("error")
+    page.wait_for_url("**outcome=error#exchanges")
+    rows = page.locator("[data-row]")
+    assert all("failed: timeout" in text for text in rows.all_inner_texts())
+    page.go_back()
+    page.get_by_role("columnheader", name="Took").get_by_role("link").click()
+    page.wait_for_url("**sort=duration#exchanges")
+    assert page.locator("[aria-sort]").inner_text().startswith("Took")
+    page.locator("[data-row] a").first.click()
+    page.wait_for_url("**/exchanges/*")
+    assert page.locator("h1").inner_text().startswith(("Answered in", "Failed after", "The client left"))
+    page.get_by_role("link", name="Charts around it").click()
+    page.wait_for_url("**from=*&to=*")
+    assert page.locator(".uplot").count() >= 6
+    assert page.locator("[data-row]").count() >= 1
+
+
+def test_what_is_said_is_found(visit: Open) -> None:
+    page = visit(f"/devices/{SLOW}")
+    page.get_by_label("in the texts").fill("NEAREST lift")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**q=NEAREST+lift**")
+    assert page.locator("[data-row]").count() >= 1
+    page.locator("[data-row] a").first.click()
+    page.wait_for_url("**/exchanges/*")
+    assert "Where is the nearest lift?" in page.locator(".said").inner_text()
+
+
+def test_a_new_exchange_appears_by_itself_once_nobody_moves(visit: Open, site: Site) -> None:
+    page = visit("/devices/kiosk-002")
+    page.get_by_text("live", exact=False).first.wait_for()
+    page.mouse.move(300, 300)
+    page.wait_for_timeout(1500)
+    new = site.tells("kiosk-002", 41)
+    row = page.locator(f"[data-row='{new}']")
+    page.wait_for_timeout(3000)
+    assert row.count() == 0
+    row.wait_for(timeout=25_000)
+    assert page.locator("[data-row]").first.get_attribute("data-row") == new
+
+
 def test_the_charts_figures_stand_in_a_table_too(visit: Open) -> None:
     page = visit(f"/devices/{SLOW}")
     page.get_by_text("The charts' figures as a table").click()
@@ -251,8 +315,9 @@ def test_without_javascript_the_pages_say_the_same(visit: Open) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 360, 1440, 3840])
-def test_no_page_scrolls_sideways(visit: Open, width: int) -> None:
-    for path in ("/", f"/devices/{SLOW}", "/events"):
+def test_no_page_scrolls_sideways(visit: Open, site: Site, width: int) -> None:
+    one = site.exchange(SLOW, outcome="ok", findings=["repetition"])
+    for path in ("/", f"/devices/{SLOW}", "/events", one):
         page = visit(path, width=width)
         page.wait_for_timeout(200)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
@@ -260,9 +325,13 @@ def test_no_page_scrolls_sideways(visit: Open, width: int) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1440])
-def test_axe_finds_nothing(visit: Open, scheme: str, width: int) -> None:
+def test_axe_finds_nothing(visit: Open, site: Site, scheme: str, width: int) -> None:
     axe = Axe()
-    for path in ("/", f"/devices/{SLOW}", "/events", "/?q=zebra"):
+    told_of = [
+        site.exchange(SLOW, outcome="ok", findings=["repetition"]),
+        site.exchange("kiosk-001", outcome="ok"),
+    ]
+    for path in ("/", f"/devices/{SLOW}", "/events", "/?q=zebra", *told_of, f"/devices/{SLOW}?finding=zebra"):
         page = visit(path, width=width, color_scheme=scheme)
         page.wait_for_timeout(300)
         for summary in page.locator("summary").all():

@@ -113,14 +113,15 @@ def _replay(recording: Recording, directory: str, settings: Settings, show: _Pro
 
 
 def _desk(recording: Recording, directory: str, settings: Settings, journal: Journal) -> Desk:
+    key = load_key(directory)
     return Desk(
         random_bits=secrets.randbits,
         # Whoever has the file says what its models are called: no engine is there to be asked.
         models=KnownModels(recording.models),
         ask=lambda _: False,
         used=lambda _: None,
-        pseudonyms=Pseudonyms(load_key(directory)),
-        checks=Tier0(),
+        pseudonyms=Pseudonyms(key),
+        checks=Tier0(key),
         chooser=Chooser(settings.exchanges, random=_random, clock=time.monotonic),
         keep=Keeper(journal),
     )

@@ -34,6 +34,8 @@ CACHED = metric_id("gen_ai.usage.cache_read.input_tokens")
 REASONING = metric_id("gen_ai.usage.reasoning.output_tokens")
 PROVENANCE = metric_id("stonechat.tokens.provenance")
 CONTEXT = metric_id("stonechat.context.utilization")
+CHECKED = metric_id("stonechat.answers.checked")
+FINDINGS = metric_id("stonechat.findings")
 
 
 def series_of(exchange: Exchange) -> Series:
@@ -52,6 +54,8 @@ def counters(exchange: Exchange) -> Iterator[tuple[int, int]]:
         yield ABORTED, 1
     if exchange.cut_at_limit:
         yield CUT, 1
+    if exchange.scores:
+        yield CHECKED, 1
     for metric, tokens in ((CACHED, exchange.cached_tokens), (REASONING, exchange.reasoning_tokens)):
         if tokens is not None and tokens.value > 0:
             yield metric, tokens.value
@@ -68,6 +72,8 @@ def tallies(exchange: Exchange) -> Iterator[tuple[int, str]]:
         yield ERROR_TYPES, exchange.error_type or "other"
     if exchange.output_tokens is not None:
         yield PROVENANCE, exchange.output_tokens.provenance.value
+    for finding in exchange.findings:
+        yield FINDINGS, finding
 
 
 def gauges(exchange: Exchange) -> Iterator[tuple[int, int]]:

@@ -69,7 +69,14 @@ def builder(slots: Slots | None = None) -> WindowBuilder:
 
 
 def answered(**changed: object) -> Exchange:
-    exchange = Exchange("engine", Operation.CHAT, "openai.chat", "asked", "answers", True)
+    exchange = Exchange(
+        "engine",
+        operation=Operation.CHAT,
+        dialect="openai.chat",
+        request_model="asked",
+        response_model="answers",
+        streamed=True,
+    )
     exchange.accepted_ns = 10**9
     exchange.first_byte_ns = exchange.accepted_ns + 200_000_000
     exchange.first_token_ns = exchange.accepted_ns + 210_000_000
@@ -118,6 +125,16 @@ def test_what_is_unknown_adds_nothing() -> None:
     window.add_exchange(Exchange("engine"))
     metrics = window.build(at(LENGTH)).values[Series("engine", "", "other")]
     assert set(metrics) == {metric_id("stonechat.exchanges"), metric_id("stonechat.exchange.outcomes")}
+
+
+def test_answers_that_were_checked_are_counted_beside_what_was_found() -> None:
+    window = builder()
+    window.add_exchange(answered(scores={"refusal": 0.1, "repetition": 0.9}, findings=("repetition",)))
+    window.add_exchange(answered(scores={"refusal": 0.0}))
+    window.add_exchange(answered())
+    metrics = window.build(at(LENGTH)).values[Series("engine", "answers", "chat")]
+    assert metrics[metric_id("stonechat.answers.checked")] == (1, 2)
+    assert metrics[metric_id("stonechat.findings")] == (5, "repetition", 1)
 
 
 def test_models_beyond_the_slots_count_as_other() -> None:

@@ -1,0 +1,87 @@
+"""What is done with an exchange once it ended, before its window counts it: named, checked, chosen and kept.
+
+All of it takes place in the pipeline's thread, in tens of microseconds to a millisecond an exchange; what is kept goes
+to the disk in the journal's own thread.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from stonechat.exchange import Exchange, Outcome
+from stonechat.ids import exchange_id
+from stonechat_agent.clocks import Instant
+from stonechat_agent.journal import Conversations, Pseudonyms
+from stonechat_agent.models import KnownModels
+from stonechat_agent.outbox import Chooser
+from stonechat_agent.scoring.tier0 import Tier0
+
+_NS_PER_MS = 1_000_000
+_ID_BITS = 22
+
+
+class Desk:
+    """Takes exchanges one at a time, from one thread."""
+
+    def __init__(
+        self,
+        *,
+        random_bits: Callable[[int], int],
+        models: KnownModels,
+        ask: Callable[[str], bool],
+        used: Callable[[str], object],
+        pseudonyms: Pseudonyms,
+        checks: Tier0,
+        chooser: Chooser,
+        keep: Callable[[Exchange, str | None], object],
+    ) -> None:
+        """
+        Args:
+            random_bits: that many random bits.
+            ask: has an engine asked which models it has; returns whether its answer is worth waiting for.
+            used: told of each engine that answered.
+            keep: takes an exchange for the journal, and why a collector is told of it.
+        """
+        self._random_bits = random_bits
+        self._models = models
+        self._ask = ask
+        self._used = used
+        self._pseudonyms = pseudonyms
+        self._conversations = Conversations(pseudonyms)
+        self._checks = checks
+        self._chooser = chooser
+        self._keep = keep
+
+    def listed(self, engine: str, models: Iterable[str]) -> None:
+        """An engine told which models it has."""
+        self._models.listed(engine, models)
+
+    def defers(self, exchange: Exchange) -> bool:
+        """Whether an exchange should wait a moment: its engine is being asked whether it has a model of that name."""
+        return not self._models.knows(exchange) and self._ask(exchange.engine)
+
+    def take(self, exchange: Exchange, now: Instant) -> None:
+        """Name an exchange, check its answer, choose whether a collector hears of it, and have it kept."""
+        # First: whatever goes wrong below, no name of a stranger gets into the window.
+        self._models.settle(exchange)
+        if exchange.outcome is Outcome.OK:
+            self._used(exchange.engine)
+        if exchange.wall_ms is None:
+            # Relayed instants are of the clock that ``now.monotonic`` shows in ms.
+            exchange.wall_ms = max(0, now.wall - (now.monotonic - exchange.accepted_ns // _NS_PER_MS))
+        if not exchange.id:  # what was exported and is replayed has its own, and its pseudonyms
+            exchange.id = exchange_id(exchange.wall_ms, self._random_bits(_ID_BITS))
+        transcript = exchange.transcript
+        if transcript is not None:
+            exchange.user = exchange.user or self._pseudonyms.user(transcript.user)
+            exchange.conversation = exchange.conversation or self._conversations.of(exchange.id, transcript)
+        found = self._checks.check(exchange)
+        if found is not None:
+            exchange.scores.update(found.scores)
+            exchange.findings = found.findings
+        self._keep(exchange, self._chooser.choose(exchange))
+
+    def losses(self) -> Counter[str]:
+        """Exchanges that would have been told to a collector, had there been room; only grows."""
+        return Counter(self._chooser.losses())

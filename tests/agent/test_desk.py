@@ -1,0 +1,111 @@
+"""What happens to an exchange before its window counts it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stonechat.exchange import Exchange, Operation, Outcome, Source
+from stonechat.ids import is_exchange_id
+from stonechat.transcript import Transcript, Turn
+from stonechat_agent.clocks import Instant
+from stonechat_agent.desk import Desk
+from stonechat_agent.journal import Pseudonyms
+from stonechat_agent.models import KnownModels
+from stonechat_agent.outbox import Chooser
+from stonechat_agent.scoring.tier0 import Tier0
+from stonechat_agent.settings import Exchanges
+
+NOW = Instant(monotonic=50_000, boottime=60_000, wall=1_790_000_000_000, synced=True)
+KEY = bytes(range(32))
+
+
+class Kept:
+    """A desk, and what it had kept, asked and told."""
+
+    def __init__(self, *, worth_waiting: bool = False) -> None:
+        self.kept: list[tuple[Exchange, str | None]] = []
+        self.asked: list[str] = []
+        self.used: list[str] = []
+        self.desk = Desk(
+            random_bits=lambda n: len(self.kept),
+            models=KnownModels({"box": ["qwen"]}),
+            ask=lambda engine: self.asked.append(engine) or worth_waiting,  # type: ignore[func-returns-value]
+            used=self.used.append,
+            pseudonyms=Pseudonyms(KEY),
+            checks=Tier0(KEY),
+            chooser=Chooser(Exchanges(sample=0.0), random=lambda: 0.5, clock=lambda: 0.0),
+            keep=lambda exchange, chosen: self.kept.append((exchange, chosen)),
+        )
+
+    def take(self, **fields: Any) -> tuple[Exchange, str | None]:
+        self.desk.take(exchange(**fields), NOW)
+        return self.kept[-1]
+
+
+def exchange(**fields: Any) -> Exchange:
+    said = Transcript(
+        [Turn("user", "Which bird is that on the heath?")], "A stonechat, by its call.", user="anna"
+    )
+    known: dict[str, Any] = {"operation": Operation.CHAT, "accepted_ns": 48_000_000_000, "transcript": said}
+    return Exchange("box", **{**known, **fields})
+
+
+def test_an_exchange_is_named_by_its_time_and_its_people_by_pseudonyms() -> None:
+    desk = Kept()
+    taken, chosen = desk.take(response_model="qwen")
+    assert is_exchange_id(taken.id)
+    assert taken.wall_ms == NOW.wall - 2_000
+    assert taken.user is not None
+    assert taken.user.startswith("u-")
+    assert "anna" not in taken.user
+    assert taken.conversation is not None
+    assert taken.conversation.startswith("c-")
+    assert taken.response_model == "qwen"
+    assert (chosen, desk.used) == (None, ["box"])
+    again, _ = desk.take()
+    assert again.user == taken.user
+    assert again.id != taken.id
+
+
+def test_what_an_application_says_of_the_time_stays() -> None:
+    taken, _ = Kept().take(wall_ms=5, source=Source.RECORD)
+    assert taken.wall_ms == 5
+
+
+def test_findings_flag_an_exchange_and_choose_it() -> None:
+    said = Transcript([Turn("user", "Name a bird.")], "bird " * 400)
+    taken, chosen = Kept().take(transcript=said)
+    assert "repetition" in taken.findings
+    assert taken.scores["repetition"] >= 0.5
+    assert chosen == "flagged"
+
+
+def test_a_failed_exchange_tells_nothing_of_its_engine_and_is_chosen() -> None:
+    desk = Kept()
+    taken, chosen = desk.take(
+        outcome=Outcome.ERROR, error_type="http_5xx", transcript=None, response_model="qwen"
+    )
+    assert (chosen, desk.used) == ("failed", [])
+    assert taken.user is None
+
+
+def test_names_of_strangers_are_other_and_may_wait_for_the_engine_to_tell() -> None:
+    desk = Kept(worth_waiting=True)
+    assert not desk.desk.defers(exchange(response_model="qwen"))
+    assert not desk.desk.defers(exchange(request_model="new"))
+    assert desk.asked == []
+    assert desk.desk.defers(exchange(response_model="new"))
+    assert desk.asked == ["box"]
+    assert desk.take(response_model="new")[0].response_model == "other"
+    desk.desk.listed("box", ["new"])
+    assert not desk.desk.defers(exchange(response_model="new"))
+    assert desk.take(response_model="new")[0].response_model == "new"
+
+
+def test_losses_are_what_the_hour_had_no_room_for() -> None:
+    desk = Kept()
+    desk.desk._chooser = Chooser(
+        Exchanges(sample=0.0, most_per_hour=0), random=lambda: 0.5, clock=lambda: 0.0
+    )
+    desk.take(outcome=Outcome.ERROR, error_type="http_5xx", transcript=None)
+    assert desk.desk.losses() == {"exchange.untold.failed": 1}
