@@ -30,6 +30,7 @@ def test_a_model_that_was_unloaded_stays_known_where_the_engine_swaps_them() -> 
     again = join(both, Facts("ollama", models=(A,), swaps=True))
     assert set(again.models) == {A, B}
     assert join(both, Facts("llama.cpp", models=(B,))).models == (B,)
+    assert join(Facts("vllm", models=(A,)), Facts("vllm", models=(B,))).models == (B,)
 
 
 def test_models_are_bounded_and_the_longest_unseen_goes() -> None:
