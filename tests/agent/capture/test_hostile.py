@@ -391,6 +391,14 @@ def test_a_line_of_a_mebibyte_is_read_or_left_and_never_raises(path: str) -> Non
     check_sane(exchanged(path.encode(), nested, b"application/json", nested))
 
 
+@pytest.mark.parametrize("reason", [{"a": 1}, ["stop"], None, 7])
+def test_a_reason_of_any_kind_is_no_reason(reason: object) -> None:
+    piece = json.dumps({"message": {"content": "a"}, "done": True, "done_reason": reason}).encode()
+    played = exchanged(b"/api/chat", {"stream": True}, b"application/x-ndjson", piece)
+    check_sane(played)
+    assert played.exchanges[0].finish_reason is None
+
+
 REQUEST = b'POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 15\r\n\r\n{"stream":true}'
 
 

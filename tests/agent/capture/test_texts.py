@@ -146,6 +146,16 @@ def test_a_room_gives_prefixes_and_takes_no_more_than_it_may(
     assert room.fit("more") == ""
 
 
+def test_a_text_that_was_cut_does_not_go_on_when_there_is_room_again() -> None:
+    pool = Pool(5000)
+    room, other = Room(9000, pool), Room(9000, pool)
+    other.fit("x" * 4096)
+    assert room.fit("begins ") == ""
+    other.close()
+    assert room.fit("ends") == ""
+    assert room.cut
+
+
 def test_all_connections_together_are_bounded_and_figures_go_on() -> None:
     budget = Budget(text_chars=10_000)
     counts = Counts()

@@ -53,7 +53,7 @@ def read_line(line: dict[str, Any], reading: Reading) -> None:
         return
     reading.ended = True
     reason = line.get("done_reason")
-    reading.load_only = reason in {"load", "unload"}
+    reading.load_only = reason in ("load", "unload")
     reading.finish = finish_reason(reason)
     reading.input_tokens = count(line.get("prompt_eval_count"))
     reading.cached_tokens = count(line.get("prompt_eval_cached_count"))
