@@ -253,7 +253,6 @@ shaped = st.recursive(
 )
 
 
-@settings(max_examples=settings().max_examples * 3)
 @given(
     path=st.sampled_from(PATHS),
     kind=st.sampled_from(["text/event-stream", "application/x-ndjson", "application/json"]),
@@ -378,11 +377,14 @@ def exchanged(path: bytes, request: object, kind: bytes, body: bytes, bounds: Bo
     )
 
 
-@pytest.mark.parametrize("path", PATHS)
+ONE_PATH_EACH = list({found.dialect: path for path, found in ROUTES.items() if found.dialect}.values())
+
+
+@pytest.mark.parametrize("path", ONE_PATH_EACH)
 def test_a_line_of_a_mebibyte_is_read_or_left_and_never_raises(path: str) -> None:
     text = "x" * ((1 << 20) - 100)
     for key in ("content", "delta", "response", "text", "type", "model", "error", "embedding", "message"):
-        for value in (text, [text], {"content": text, "text": text, "message": text}, [[text]]):
+        for value in (text, [{"content": text}]):
             piece = json.dumps({key: value}).encode()
             for kind, form in ((b"text/event-stream", b"data: %b\n\n"), (b"application/json", b"%b")):
                 check_sane(exchanged(path.encode(), {"messages": [{"role": text}]}, kind, form % piece))
