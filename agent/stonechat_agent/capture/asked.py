@@ -148,7 +148,8 @@ def _tools(request: Mapping[str, Any]) -> list[str]:
     for tool in objects(request.get("tools")):
         names.append(section(tool.get("function")).get("name") or tool.get("name") or tool.get("type"))
     names += [tool.get("name") for tool in objects(request.get("functions"))]
-    for integration in objects(request.get("integrations")):
+    # LM Studio's, which also calls them.
+    for integration in objects(request.get("integrations")) + objects(request.get("mcp_servers")):
         allowed = integration.get("allowed_tools")
         names += allowed if isinstance(allowed, list) else []
     return [storable(name[:_NAME_LIMIT]) for name in names if isinstance(name, str) and name]

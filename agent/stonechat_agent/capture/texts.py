@@ -90,8 +90,8 @@ def _part(part: object) -> str:
         if isinstance(text := part.get(field), str):
             return text
     kind = part.get("type")
-    if kind == "message" and isinstance(text := part.get("content"), str):
-        return text
+    if kind in ("message", "text") and isinstance(text := part.get("content"), str):
+        return text  # LM Studio's
     return _PLACES.get(kind, "[file]") if isinstance(kind, str) else ""
 
 

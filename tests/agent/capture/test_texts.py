@@ -270,9 +270,14 @@ def test_names_of_tools_are_bounded_and_only_texts() -> None:
         {"name": "\udc00" * 2},
     ]
     found = asked(
-        {"tools": mixed, "functions": [{"name": "old"}], "integrations": [{"allowed_tools": ["m", 1]}, "x"]}
+        {
+            "tools": mixed,
+            "functions": [{"name": "old"}],
+            "integrations": [{"allowed_tools": ["m", 1]}, "x"],
+            "mcp_servers": [{"allowed_tools": ["n"]}],
+        }
     )
-    assert found.tools == ("a", "web_search", "\ufffd\ufffd", "old", "m")
+    assert found.tools == ("a", "web_search", "\ufffd\ufffd", "old", "m", "n")
 
 
 def test_roles_are_of_a_closed_set() -> None:

@@ -85,7 +85,7 @@ def read_whole(answer: dict[str, Any], reading: Reading) -> None:
             reading.say(item.get("content"))
         elif kind == "reasoning":
             reading.think(item.get("content"))
-        elif kind == "tool_call":
+        elif kind in ("tool_call", "mcp_call"):
             reading.call(None, item.get("tool") or "?", item.get("arguments"))
     _read_result(answer, reading)
 
