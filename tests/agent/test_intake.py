@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -291,3 +293,23 @@ def test_anything_is_taken_or_unfit(told: object) -> None:
     except Unfit:
         return
     json.dumps(row, allow_nan=False).encode()
+
+
+def test_the_docs_name_every_key() -> None:
+    page = (Path(__file__).parents[2] / "docs/record.md").read_text()
+    table = page[page.index("## What can be told") : page.index("Names of models")]
+    named = {
+        key
+        for line in table.splitlines()
+        if line.startswith("| `")
+        for key in re.findall(r"`(\w+)`", line[:75].split(" | ")[0])
+    }
+    assert named == {key for key in intake.RECORD_KEYS if not key.endswith("_from")}
+
+
+def test_the_examples_of_the_docs_are_right() -> None:
+    page = (Path(__file__).parents[2] / "docs/record.md").read_text()
+    examples = re.findall(r"-d '(.*?)'", page)
+    assert examples
+    for example in examples:
+        taken(json.loads(example))
