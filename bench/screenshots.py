@@ -23,11 +23,21 @@ sys.path.insert(0, str(ROOT))
 from tests.collector.pages.serving import browser_path, browsing, serving  # noqa: E402
 from tests.collector.pages.synthetic import Synthetic, a_fleet, fill  # noqa: E402
 
+from stonechat.ids import exchange_id  # noqa: E402
 from stonechat_collector.store import Store  # noqa: E402
 
 NOW = 1_795_602_784_000  # 2026-11-25 10:33:04 UTC: the same pictures on any day
 SIZES = {"phone": (360, 800), "laptop": (1440, 900), "wall": (3840, 2160)}
 SCHEMES = ("light", "dark")
+
+
+FLAGGED, FAILED = 1, 3
+"""Numbers of exchanges that a made-up device tells of: see ``tests.collector.pages.told``."""
+
+
+def an_exchange(device: str, number: int) -> str:
+    """The address of an exchange that a made-up device told of."""
+    return f"/devices/{device}/exchanges/{exchange_id(NOW - number * 180_000 - 7_000, number)}"
 
 
 class Shot(NamedTuple):
@@ -56,6 +66,10 @@ STATES = {
             Shot("device-top", "/devices/till-001", hover=".canvas"),
             Shot("device-day", "/devices/till-001?range=24h", whole=True),
             Shot("device-well", "/devices/robot-002"),
+            Shot("exchange", an_exchange("till-001", FLAGGED), whole=True),
+            Shot("exchange-failed", an_exchange("robot-002", FAILED), whole=True),
+            Shot("exchanges-nothing", "/devices/robot-002?finding=zebra#exchanges"),
+            Shot("no-exchange", "/devices/robot-002/exchanges/0000000000000"),
             Shot("events", "/events"),
             Shot("no-device", "/devices/kiosk-999"),
             Shot("no-page", "/nothing/here"),
