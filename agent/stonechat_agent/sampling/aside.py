@@ -33,8 +33,9 @@ class Crew:
     """
 
     def __init__(self) -> None:
-        self.changed = threading.Condition()
-        """Held to look at what a job answers; told of every change."""
+        self.lock = threading.RLock()
+        """Held to look at what a job answers."""
+        self._changed = threading.Condition(self.lock)
         self._jobs: deque[Callable[[], None]] = deque()
         self._members = 0
         self._shift = 0
@@ -42,26 +43,26 @@ class Crew:
 
     def enter(self) -> None:
         """Keep the thread, which ends when all have left."""
-        with self.changed:
+        with self.lock:
             self._members += 1
 
     def leave(self) -> None:
-        with self.changed:
+        with self.lock:
             self._members -= 1
-            self.changed.notify_all()
+            self._changed.notify_all()
 
     def put(self, job: Callable[[], None]) -> None:
         """Have a job done. It must raise nothing."""
-        with self.changed:
+        with self.lock:
             self._jobs.append(job)
             if self._working:
-                self.changed.notify_all()
+                self._changed.notify_all()
             else:
                 self._start()
 
     def relieve(self) -> None:
         """Let another thread do the jobs that wait for one that hangs."""
-        with self.changed:
+        with self.lock:
             if self._busy and self._jobs:
                 self._start()
 
@@ -73,8 +74,8 @@ class Crew:
 
     def _run(self, shift: int) -> None:
         while True:
-            with self.changed:
-                self.changed.wait_for(lambda: shift != self._shift or self._jobs or not self._members)
+            with self.lock:
+                self._changed.wait_for(lambda: shift != self._shift or self._jobs or not self._members)
                 if shift != self._shift:
                     return
                 if not self._jobs:
@@ -83,7 +84,7 @@ class Crew:
                 job = self._jobs.popleft()
                 self._busy = True
             job()
-            with self.changed:
+            with self.lock:
                 if shift != self._shift:
                     return
                 self._busy = False
@@ -108,7 +109,9 @@ class Aside:
         self.name = source.name
         self._source = source
         self._crew = crew or Crew()
-        self._changed = self._crew.changed
+        self._lock = self._crew.lock
+        # Of its own: who waits for one answer is not woken by the others'.
+        self._answered = threading.Condition(self._lock)
         self._patience_s = patience_s
         self._fresh_ns = fresh_ns
         self._hangs_ns = hangs_ns
@@ -127,7 +130,7 @@ class Aside:
 
     def open(self) -> None:
         """Get ready. The source itself is opened before its first read, so that read tells what is absent."""
-        with self._changed:
+        with self._lock:
             if self._question is not None:
                 raise Hung(f"{self.name} still does not answer")
             self._answer, self._closing = None, False
@@ -138,7 +141,7 @@ class Aside:
 
     def ask(self, now_ns: int) -> None:
         """Have the source read, unless a question is under way or an answer waits to be taken."""
-        with self._changed:
+        with self._lock:
             if self._question is None and self._answer is None:
                 self._question, self._begun = now_ns, False
                 self._asked_ns = self._clock_ns()
@@ -146,13 +149,13 @@ class Aside:
 
     def read(self, now_ns: int) -> Iterable[Reading]:
         self.ask(now_ns)
-        with self._changed:
+        with self._lock:
             # What was asked at an earlier sample has been waited for.
             patience_s = self._patience_s if self._question == now_ns else 0.0
-            self._changed.wait_for(lambda: self._answer is not None, patience_s)
+            self._answered.wait_for(lambda: self._answer is not None, patience_s)
             if self._answer is None and not self._begun:
                 self._crew.relieve()
-                self._changed.wait_for(lambda: self._answer is not None, patience_s)
+                self._answered.wait_for(lambda: self._answer is not None, patience_s)
             answer, self._answer = self._answer, None
             waited_ns = 0 if self._question is None else self._clock_ns() - self._asked_ns
         if answer is None:
@@ -170,18 +173,18 @@ class Aside:
 
     def close(self) -> None:
         """Have the source closed. It is not waited for longer than for an answer."""
-        with self._changed:
+        with self._lock:
             if self._question is not None:
                 self._closing = True
             elif self._source_open:
                 self._crew.put(self._close_source)
-                self._changed.wait_for(lambda: not self._source_open, self._patience_s)
+                self._answered.wait_for(lambda: not self._source_open, self._patience_s)
         if self._entered:
             self._entered = False
             self._crew.leave()
 
     def _work(self) -> None:
-        with self._changed:
+        with self._lock:
             self._begun = True
             question = self._question
             skip = self._closing and not self._source_open
@@ -195,14 +198,14 @@ class Aside:
                 answer = list(self._source.read(question))
             except Exception as error:
                 answer = error
-        with self._changed:
+        with self._lock:
             closing = self._closing
         if closing:
             self._close_source()
-        with self._changed:
+        with self._lock:
             self._question = None
             self._answer = None if closing else answer
-            self._changed.notify_all()
+            self._answered.notify_all()
 
     def _close_source(self) -> None:
         if self._source_open:
@@ -210,6 +213,6 @@ class Aside:
                 self._source.close()
             except Exception as error:
                 log.warning("source not closed", extra={"source": self.name, "reason": repr(error)})
-        with self._changed:
+        with self._lock:
             self._source_open = False
-            self._changed.notify_all()
+            self._answered.notify_all()

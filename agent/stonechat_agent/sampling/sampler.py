@@ -85,7 +85,7 @@ class _Entry:
         self.reads = self.failures = self.last_ns = self.longest_ns = 0
 
     def ask(self, now_ns: int) -> None:
-        """Let a source that is read in another thread begin, so that it answers while the others are read."""
+        """Let a source that is read in another thread begin, so that all of them are read in one go."""
         if self.opened and isinstance(self.source, Aside):
             self.source.ask(now_ns)
 
@@ -141,6 +141,8 @@ class Sampler:
 
     def __init__(self, sources: Iterable[Source], clock: Clock | None = None) -> None:
         self._entries = [_Entry(source) for source in sources]
+        self._aside = [entry for entry in self._entries if isinstance(entry.source, Aside)]
+        self._at_once = [entry for entry in self._entries if entry not in self._aside]
         self._clock = clock or Clock()
 
     def sample(self, now_ns: int | None = None) -> Sample:
@@ -151,11 +153,14 @@ class Sampler:
         if now_ns is None:
             now_ns = self._clock.monotonic_ns()
         boottime_ns = self._clock.boottime_ns()
-        readings: list[Reading] = []
-        for entry in self._entries:
+        clock_ns = self._clock.monotonic_ns
+        given = {entry: entry.sample(now_ns, clock_ns) for entry in self._at_once}
+        # Asked when there is nothing else to do, as two threads at work at once hinder one another; and the last one
+        # is waited for first, since by then the others have answered too.
+        for entry in self._aside:
             entry.ask(now_ns)
-        for entry in self._entries:
-            readings += entry.sample(now_ns, self._clock.monotonic_ns)
+        given |= {entry: entry.sample(now_ns, clock_ns) for entry in reversed(self._aside)}
+        readings = [reading for entry in self._entries for reading in given[entry]]
         failed = tuple(entry.source.name for entry in self._entries if entry.state is State.FAILED)
         readings.append(Reading(SOURCES_FAILED, len(failed)))
         return Sample(tuple(readings), now_ns, boottime_ns, failed)
