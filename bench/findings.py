@@ -47,14 +47,16 @@ MEASURED = (
     "quality/wildbench_scores_noprompt",
     "quality/multilingual_answers",
 )
-# Hand-labelled, by design without refusals, and by a rule of words of others, in this order.
-REFUSALS_TUNED = ("safety/orbench_small_models", "quality/jailbreakbench_responses")
-REFUSALS_MEASURED = (
+# By hand (the first), by design without refusals (caia, imhi), by what was kept (coconot, medsafety), or by a rule of
+# words of others. One half of each was looked at.
+REFUSALS = (
     "safety/chatgpt_refusals",
     "safety/coconot_pref",
     "safety/caia_safety",
     "safety/imhi_explanations",
     "safety/medsafety_refusals",
+    "safety/orbench_small_models",
+    "quality/jailbreakbench_responses",
     "quality/refusal_direction_harmful",
 )
 MOST = 3000
@@ -105,7 +107,9 @@ def false_alarms(folder: Path, sources: tuple[str, ...], show: str | None) -> No
             counts.update(findings)
             changed += bool(findings)
             if show in findings and source in TUNED:
-                print(f"  {source} {row['prompt'][-90:]!r} -> {row['response'][:200]!r} ... {row['response'][-160:]!r}")
+                print(
+                    f"  {source} {row['prompt'][-90:]!r} -> {row['response'][:200]!r} ... {row['response'][-160:]!r}"
+                )
         pooled += counts
         answers += len(found)
         per = 1000 / len(found)
@@ -114,12 +118,16 @@ def false_alarms(folder: Path, sources: tuple[str, ...], show: str | None) -> No
     print(f"\npooled over {answers}: " + ", ".join(f"{n} {1000 * pooled[n] / answers:.2f}" for n in FINDINGS))
 
 
-def refusals(folder: Path, sources: tuple[str, ...]) -> None:
-    """Print recall and false alarms of ``refusal`` on labelled answers."""
-    print(f"\n{'refusal, labelled':34} {'found of those that decline':>30} {'alarms among those that do not':>34}")
+def refusals(folder: Path, sources: tuple[str, ...], half: int) -> None:
+    """Print recall and false alarms of ``refusal`` on one half of labelled answers: half 0 is the one tuned on."""
+    print(
+        f"\n{'refusal, labelled':34} {'found of those that decline':>30} {'alarms among those that do not':>34}"
+    )
     for source in sources:
         right: collections.Counter[tuple[int, bool]] = collections.Counter()
         for row in rows(folder, source):
+            if zlib.crc32(row["response"].encode()) & 1 != half:
+                continue
             label = row.get("labels", {}).get("refusal", row.get("refusal_weak"))
             if label is not None:
                 found = "refusal" in judged(Tier0(b""), exchange(row["prompt"], row["response"])).findings
@@ -134,20 +142,42 @@ def broken(folder: Path) -> Iterator[tuple[str, str, list[Exchange]]]:
     """Yield (check, what was done, exchanges of which the last must be found)."""
     draw = random.Random(8)
     plain = [row for row in rows(folder, "quality/expertqa_revised") if len(row["response"]) > 300][:400]
-    code = [row for row in rows(folder, "quality/eval_only_flask_answers") if row["response"].count("```") == 2][:200]
+    code = [
+        row for row in rows(folder, "quality/eval_only_flask_answers") if row["response"].count("```") == 2
+    ][:200]
     tongues = [row for row in rows(folder, "quality/multilingual_answers") if len(row["response"]) > 200]
     for row in plain:
         prompt, answer = row["prompt"], row["response"]
         sentences = [part for part in answer.replace("\n", " ").split(". ") if len(part) > 25] or [answer]
         yield "empty", "nothing", [exchange(prompt, draw.choice(["", " ", "\n\n", "...", "\u200b"]))]
-        yield "truncated", "cut at the limit", [exchange(prompt, answer[: len(answer) // 2], finish_reason="length")]
+        yield (
+            "truncated",
+            "cut at the limit",
+            [exchange(prompt, answer[: len(answer) // 2], finish_reason="length")],
+        )
         one = draw.choice(sentences)
         yield "repetition", "a sentence, six times at the end", [exchange(prompt, answer + f" {one}." * 6)]
-        yield "repetition", "three words, 30 times", [exchange(prompt, answer[:200] + " " + " ".join(one.split()[:3] * 30))]
+        yield (
+            "repetition",
+            "three words, 30 times",
+            [exchange(prompt, answer[:200] + " " + " ".join(one.split()[:3] * 30))],
+        )
         yield "repetition", "one word, 60 times", [exchange(prompt, answer[:200] + " really" * 60)]
-        yield "repetition", "the whole answer, four times", [exchange(prompt, "\n\n".join([answer[:600]] * 4))]
-        yield "degenerate", "a phrase until 4,000 characters", [exchange(prompt, f"{one}. " * (4000 // (len(one) + 2)))]
-        yield "garbage", "six broken characters", [exchange(prompt, answer[:400] + "\ufffd\ufffd text \ufffd" * 2)]
+        yield (
+            "repetition",
+            "the whole answer, four times",
+            [exchange(prompt, "\n\n".join([answer[:600]] * 4))],
+        )
+        yield (
+            "degenerate",
+            "a phrase until 4,000 characters",
+            [exchange(prompt, f"{one}. " * (4000 // (len(one) + 2)))],
+        )
+        yield (
+            "garbage",
+            "six broken characters",
+            [exchange(prompt, answer[:400] + "\ufffd\ufffd text \ufffd" * 2)],
+        )
         yield "tool_call", "arguments cut off", [called(prompt, '{"city": "Berl')]
         yield "tool_call", "a tool that was not offered", [called(prompt, "{}", name="launch")]
         yield "not_json", "prose for JSON", [exchange(prompt, answer, wants_json=True)]
@@ -155,12 +185,27 @@ def broken(folder: Path) -> Iterator[tuple[str, str, list[Exchange]]]:
         assert leaking.transcript is not None
         leaking.transcript.turns.insert(0, Turn("system", SYSTEM))
         yield "prompt_leak", "the system turn, in part or whole", [leaking]
-        yield "template", "a sign of the template", [
-            exchange(prompt, answer + draw.choice(["<|im_end|>", " [INST] Go on", "\n### Human: and", "<|eot_id|>"]))
-        ]
-        yield "template", "reasoning that is not closed", [exchange(prompt, "<think>\nThe user wants " + answer)]
+        yield (
+            "template",
+            "a sign of the template",
+            [
+                exchange(
+                    prompt,
+                    answer + draw.choice(["<|im_end|>", " [INST] Go on", "\n### Human: and", "<|eot_id|>"]),
+                )
+            ],
+        )
+        yield (
+            "template",
+            "reasoning that is not closed",
+            [exchange(prompt, "<think>\nThe user wants " + answer)],
+        )
         others = draw.sample(plain, 5)
-        yield "same_answer", "one answer to six prompts", [exchange(o["prompt"], answer) for o in (*others, row)]
+        yield (
+            "same_answer",
+            "one answer to six prompts",
+            [exchange(o["prompt"], answer) for o in (*others, row)],
+        )
         long_prompt = f"{prompt} Please give me three reasons and explain each of them."
         yield "prompt_echo", "the prompt, and nothing else", [exchange(long_prompt, long_prompt)]
     for row in code:
@@ -168,7 +213,11 @@ def broken(folder: Path) -> Iterator[tuple[str, str, list[Exchange]]]:
         yield "unclosed", "a fence that is left open", [exchange(row["prompt"], whole[: whole.rindex("```")])]
     for row in tongues[:600]:
         other = draw.choice([o for o in tongues if o["lang"] != row["lang"]])
-        yield "language", "another prompt's answer, in another language", [exchange(row["prompt"], other["response"])]
+        yield (
+            "language",
+            "another prompt's answer, in another language",
+            [exchange(row["prompt"], other["response"])],
+        )
         if not row["response"].isascii():
             ruined = row["response"].encode().decode("latin-1")
             yield "garbage", "UTF-8 read as Latin-1", [exchange(row["prompt"], ruined)]
@@ -192,7 +241,9 @@ def recall(folder: Path) -> None:
         results[check, how].append(check in findings)
     print(f"\n{'broken on purpose':12} {'how':44} {'found':>16}")
     for (check, how), found in sorted(results.items(), key=lambda item: FINDINGS.index(item[0][0])):
-        print(f"{check:12}      {how:44} {sum(found):5} of {len(found):4} ({100 * sum(found) / len(found):.0f} %)")
+        print(
+            f"{check:12}      {how:44} {sum(found):5} of {len(found):4} ({100 * sum(found) / len(found):.0f} %)"
+        )
     any_of: dict[str, list[bool]] = collections.defaultdict(list)
     for row in rows(folder, "quality/degenerate_synthetic"):
         findings = judged(Tier0(b""), exchange(row["prompt"], row["response"])).findings
@@ -212,15 +263,19 @@ def timing(folder: Path) -> None:
     tier0 = Tier0(b"bench")
     spent = []
     for one in made:
-        began = time.perf_counter_ns()
+        began = time.thread_time_ns()
         tier0.check(one)
-        spent.append((time.perf_counter_ns() - began) / 1000)
+        spent.append((time.thread_time_ns() - began) / 1000)
     cuts = statistics.quantiles(spent, n=100)
-    print(f"\n{len(made)} answers: p50 {cuts[49]:.0f}, p90 {cuts[89]:.0f}, p99 {cuts[98]:.0f} us, max {max(spent):.0f} us")
-    longest = exchange("Tell me everything.", " ".join(o.transcript.answer for o in made if o.transcript)[:200_000])
-    began = time.perf_counter_ns()
+    print(
+        f"\n{len(made)} answers: p50 {cuts[49]:.0f}, p90 {cuts[89]:.0f}, p99 {cuts[98]:.0f} us, max {max(spent):.0f} us"
+    )
+    longest = exchange(
+        "Tell me everything.", " ".join(o.transcript.answer for o in made if o.transcript)[:200_000]
+    )
+    began = time.thread_time_ns()
     tier0.check(longest)
-    print(f"an answer of 200,000 characters: {(time.perf_counter_ns() - began) / 1e6:.1f} ms")
+    print(f"an answer of 200,000 characters: {(time.thread_time_ns() - began) / 1e6:.1f} ms")
 
 
 def main() -> None:
@@ -236,7 +291,7 @@ def main() -> None:
     false_alarms(options.data, TUNED if options.tuning or options.show else MEASURED, options.show)
     if options.show:
         return
-    refusals(options.data, REFUSALS_TUNED if options.tuning else REFUSALS_MEASURED)
+    refusals(options.data, REFUSALS, 0 if options.tuning else 1)
     recall(options.data)
     timing(options.data)
 

@@ -18,9 +18,11 @@ _SYSTEMS = 8
 # How instructions speak. A system turn may also hold facts, which answers quote rightly.
 _INSTRUCTS = re.compile(
     r"\b(?:you are|you're an?|you (?:must|should|will|may|can|have to|never|always)|never|always|do not|don't|must not"
-    r"|your (?:role|task|job|name|instructions|goal|answers?|responses?)|instructions?|respond (?:with|in|only)|answer (?:with|in|only)"
+    r"|your (?:role|task|job|name|instructions|goal|answers?|responses?)|instructions?"
+    r"|respond (?:with|in|only)|answer (?:with|in|only)"
     r"|assistant|system prompt|confidential|secret|reveal"
-    r"|du bist|sie sind|niemals|antworte|deine (?:aufgabe|rolle)|tu es|vous êtes|ne (?:révèle|dis)|eres|responde|sei un|você é)\b"
+    r"|du bist|sie sind|niemals|antworte|deine (?:aufgabe|rolle)|tu es|vous êtes"
+    r"|ne (?:révèle|dis)|eres|responde|sei un|você é)\b"
     r"|你是|您是|不要|必须|あなたは|してください|당신은|ты |вы ",
     re.IGNORECASE,
 )
@@ -93,7 +95,7 @@ class Answers:
         self._prompts: OrderedDict[bytes, list[bytes]] = OrderedDict()
 
     def same(self, prompt: Sequence[str], answer: Sequence[str], length: int) -> float | None:
-        """Return how many different prompts got this very answer, against four; None for short ones, of 100 characters.
+        """Return how many different prompts got this very answer, 0.5 for four; None for one under 100 characters.
 
         Case, spaces and figures do not count in prompts: what is asked about room 12 and room 14 may be answered alike.
         """
@@ -107,7 +109,7 @@ class Answers:
             prompts.append(asked)
         if len(self._prompts) > self._bound:
             self._prompts.popitem(last=False)
-        return min(1.0, (len(prompts) - 1) / 4)
+        return min(1.0, (len(prompts) - 1) / 6)
 
     def _hash(self, words: Sequence[str]) -> bytes:
         return blake2b("\0".join(words).encode("utf-8", "replace"), digest_size=8, key=self._key).digest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections import Counter
 from collections.abc import Sequence
 
 _TAIL = 600
@@ -49,14 +48,12 @@ def _loop(words: Sequence[str]) -> float:
         border[place] = at
         length = place + 1
         period = length - at
-        if at < length // 2 or period < 2:
+        if period < 2 or length < 3 * period:
             continue
-        unit = backwards[:period]
-        letters = sum(len(word) for word in unit if word.isalpha())
-        # Whole sentences need fewer turns than words: three times the same paragraph is a loop, "la la la" is a song.
-        turns = length / period
-        if letters >= 2 * period and letters >= 4 and turns >= 3:
-            best = max(best, min(1.0, (turns - 1) * min(period, 24) / 96))
+        unit = [word for word in backwards[:period] if word.isalpha()]
+        # Whole sentences need fewer turns than words: three times one paragraph is a loop, "la la la" is a song.
+        if len(unit) >= 0.4 * period and sum(map(len, unit)) >= max(4, 2 * period):
+            best = max(best, min(1.0, (length / period - 1) * min(period, 24) / 64))
     return best
 
 
@@ -64,12 +61,16 @@ def _grams(words: Sequence[str]) -> float:
     """The share of groups of eight tokens that are a repetition, of those with four words or more, above a half."""
     if len(words) < 80:
         return 0.0
-    grams = Counter(
-        gram
-        for gram in zip(*(words[start:] for start in range(_GRAM)), strict=False)
-        if sum(map(str.isalpha, gram)) >= 4
-    )
-    total = sum(grams.values())
+    alphabetic = [word.isalpha() for word in words]
+    grams: set[int] = set()
+    total = 0
+    letters = sum(alphabetic[: _GRAM - 1])
+    for place in range(len(words) - _GRAM + 1):
+        letters += alphabetic[place + _GRAM - 1]
+        if letters >= _GRAM // 2:
+            total += 1
+            grams.add(hash(tuple(words[place : place + _GRAM])))
+        letters -= alphabetic[place]
     if total < 60:
         return 0.0
     return max(0.0, (1 - len(grams) / total - 0.3) / 0.6)
@@ -78,8 +79,11 @@ def _grams(words: Sequence[str]) -> float:
 def degenerate(text: str) -> float:
     """Return how much smaller than itself a text can be told, 0 to 1, where 0.5 is twelve times.
 
-    Prose compresses to a half or a third, code and tables to a fifth. Short texts compress little, whatever they say.
+    Prose compresses to a half or a third, code and tables to a fifth. Short texts compress little, whatever they say;
+    and of what is mostly figures and signs nothing is said.
     """
+    if sum(map(str.isalpha, text)) < 0.4 * len(text):
+        return 0.0
     data = text.encode("utf-8", "replace")
     if len(data) < 600:
         return 0.0

@@ -18,8 +18,10 @@ _TEMPLATE = re.compile(
     r"|^### ?(?:Human|Assistant|User|Response|Instruction):|</s>\s*\Z|\A\s*<s>",
     re.MULTILINE,
 )
-_TURN = re.compile(
-    r"^\s*(?:Human|User|USER|HUMAN): ?\S[^\n]*\n+\s*(?:Assistant|ASSISTANT|AI|Bot): ?", re.MULTILINE
+# The next turn of the user, made up by a model that did not stop.
+_TURN = re.compile(r"\n[ \t]*(?:Human|HUMAN|USER): \S|\n[ \t]*User: ?\S[^\n]*\n+[ \t]*(?:Assistant|AI|Bot): ")
+_SPEAKER = re.compile(
+    r"\b(?:human|user|chatbot|dialog(?:ue)?|conversation|chat|script|transcript)\b", re.IGNORECASE
 )
 _THINK = re.compile(r"<(/?)(?:think|thinking|thought|reasoning)>")
 # UTF-8 that was read as Latin-1 or Windows-1252, once or twice.
@@ -28,7 +30,7 @@ _MOJIBAKE = re.compile(
     "|\u00e2\u20ac[\u00a2\u00a6\u02dc\u0153\u009d\u2122\u201c\u201d\u0093\u0094\u0099]|\u00e2\u0080[\u0093-\u00a6]|\u00ef\u00bf\u00bd"
     "|[\u00d0\u00d1][\u0080-\u00bf\u2018-\u201e\u2020-\u2026\u20ac\u2122]|\u00c2[\u00a0-\u00bf]"
 )
-_CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f\ud800-\udfff\ue000-\uf8ff]")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ue000-\uf8ff]")
 _CLOSERS = frozenset(".!?\u3002\uff01\uff1f\u2026:;)]}\"'`*_|>~\u201d\u2019\u300d\u0964\u061f-")
 
 
@@ -50,7 +52,8 @@ def _is_object(arguments: str) -> bool:
 
 
 def not_json(answer: str) -> float | None:
-    """Return 1 where an answer is no JSON, 0.6 where it is JSON in a fence, 0 where it is; None where it is too long."""
+    """Return 1 where an answer is no JSON, 0.6 where it is JSON in a fence,
+    0 where it is; None where it is too long."""
     if len(answer) > _JSON_BOUND:
         return None
     if _parses(answer):
@@ -93,7 +96,8 @@ def template(answer: str, prompt: str) -> float:
     if depth and "<think" not in prompt and "</think" not in prompt:
         return 0.75
     turn = _TURN.search(answer)
-    return 0.75 if turn and turn.start() > 0 and not _TURN.search(prompt) and "Human:" not in prompt else 0.0
+    # Who asks for a dialogue gets one.
+    return 0.75 if turn and answer[: turn.start()].strip() and not _SPEAKER.search(prompt) else 0.0
 
 
 def garbage(answer: str, prompt: str) -> float:
