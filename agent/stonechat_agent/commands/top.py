@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -52,8 +51,8 @@ def main(arguments: argparse.Namespace) -> int:
         raise WrongUsage(
             "top: standard output is no terminal that can be drawn on\n  hint: --once prints one picture"
         )
-    with Watching(settings) as watching, screen(terminal) as keys:
-        _draw_until_quit(watching, keys, terminal)
+    with Watching(settings) as watching, Screen(terminal) as screen:
+        _draw_until_quit(watching, screen, terminal)
     return 0
 
 
@@ -133,51 +132,76 @@ class Watching:
             self.failed = error  # told by the thread that draws, once the terminal is as it was
 
 
-@contextlib.contextmanager
-def screen(terminal: Terminal) -> Iterator[int | None]:
-    """The terminal to draw on; whatever ends this, it is as it was afterwards. Gives the descriptor of keys, if any."""
-    import termios  # neither is there on Windows, where the other commands work
-    import tty
+class Screen:
+    """The terminal to draw on; whatever ends this, it is as it was afterwards."""
 
-    keys = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
-    before = termios.tcgetattr(keys) if keys is not None else None
+    def __init__(self, terminal: Terminal) -> None:
+        import termios  # not there on Windows, where the other commands work
 
-    def enter() -> None:
-        if keys is not None:
-            tty.setcbreak(keys)
-        terminal.write(_ENTER)
+        self._terminal = terminal
+        self._termios = termios
+        self._pause_wanted = False
+        self.keys = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else None
+        """Descriptor of what is typed; None where nobody can type."""
+        self._before = None if self.keys is None else termios.tcgetattr(self.keys)
 
-    def leave() -> None:
-        terminal.write(_LEAVE)
-        if keys is not None and before is not None:
-            termios.tcsetattr(keys, termios.TCSADRAIN, before)
+    def __enter__(self) -> Screen:
+        self._former = {
+            number: signal.getsignal(number) for number in (*ending, signal.SIGINT, signal.SIGTSTP)
+        }
+        try:
+            signal.signal(signal.SIGTSTP, self._want_pause)
+            for number in ending:
+                signal.signal(number, self._end)
+            self._take()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
 
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    def pause(number: int, frame: FrameType | None) -> None:
-        leave()
-        os.kill(os.getpid(), signal.SIGSTOP)
-        enter()  # once we are continued
-
-    handlers = {signal.SIGTERM: end, signal.SIGHUP: end, signal.SIGTSTP: pause}
-    former = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        enter()
-        yield keys
-    finally:
-        for number in handlers:
-            signal.signal(number, signal.SIG_IGN)  # a second one must not keep us from this
-        # A terminal that is gone takes nothing back.
-        with contextlib.suppress(OSError, termios.error):
-            leave()
-        for number, handler in former.items():
+    def __exit__(self, *_: object) -> None:
+        try:
+            for number in self._former:
+                signal.signal(number, signal.SIG_IGN)  # a second one must not keep us from this
+        finally:
+            # A terminal that is gone takes nothing back.
+            with contextlib.suppress(OSError, self._termios.error):
+                self._give_back()
+        for number, handler in self._former.items():
             signal.signal(number, handler)
 
+    def pause_if_wanted(self) -> None:
+        """Stop as Ctrl-Z asks, with the terminal as it was, and go on when we are continued."""
+        if self._pause_wanted:
+            self._pause_wanted = False
+            self._give_back()
+            os.kill(os.getpid(), signal.SIGSTOP)
+            self._take()
 
-def _draw_until_quit(watching: Watching, keys: int | None, terminal: Terminal) -> None:
+    def _take(self) -> None:
+        if self.keys is not None:
+            import tty
+
+            tty.setcbreak(self.keys)
+        self._terminal.write(_ENTER)
+
+    def _give_back(self) -> None:
+        self._terminal.write(_LEAVE)
+        if self.keys is not None and self._before is not None:
+            self._termios.tcsetattr(self.keys, self._termios.TCSADRAIN, self._before)
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    def _want_pause(self, number: int, frame: FrameType | None) -> None:
+        # Not here: what is written at this moment may be half written, and the stream takes nothing in between.
+        self._pause_wanted = True
+
+
+def _draw_until_quit(watching: Watching, screen: Screen, terminal: Terminal) -> None:
     shown: tuple[object, ...] = ()
     while True:
+        screen.pause_if_wanted()
         if watching.failed is not None:
             raise watching.failed
         size = os.get_terminal_size(terminal.stream.fileno())
@@ -190,9 +214,9 @@ def _draw_until_quit(watching: Watching, keys: int | None, terminal: Terminal) -
             body = "\n".join(_REST_OF_LINE + line for line in lines)
             rest = f"\n{_REST_OF_SCREEN}" if len(lines) < size.lines else ""
             terminal.write(_HOME + body + rest)
-        if keys is None:
+        if screen.keys is None:
             time.sleep(LOOK_SECONDS)
-        elif select.select([keys], [], [], LOOK_SECONDS)[0] and _quits(os.read(keys, 64)):
+        elif select.select([screen.keys], [], [], LOOK_SECONDS)[0] and _quits(os.read(screen.keys, 64)):
             return
 
 

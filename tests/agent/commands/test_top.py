@@ -114,10 +114,13 @@ class OnTerminal:
         return before
 
     def frame(self) -> list[str]:
-        """The next whole picture."""
+        """The next whole picture: what was drawn once nothing follows at once."""
         self.read_until("\x1b[H")
-        body = self.read_until("\x1b[H").removesuffix("\r\n\x1b[J")
-        self.written = "\x1b[H" + self.written
+        while select.select([self.ours], [], [], 0.15)[0]:
+            self.written += os.read(self.ours, 65536).decode()
+        *_, body = self.written.split("\x1b[H")
+        self.written = ""
+        body = body.removesuffix("\x1b[J").removesuffix("\r\n")
         return [STYLE.sub("", line).replace("\x1b[K", "") for line in body.split("\r\n")]
 
     def ended(self) -> int:
