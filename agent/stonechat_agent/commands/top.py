@@ -146,9 +146,9 @@ class Screen:
         self._before = None if self.keys is None else termios.tcgetattr(self.keys)
 
     def __enter__(self) -> Screen:
-        self._former = {
-            number: signal.getsignal(number) for number in (*ending, signal.SIGINT, signal.SIGTSTP)
-        }
+        ending = (signal.SIGTERM, signal.SIGHUP)
+        caught = (*ending, signal.SIGINT, signal.SIGTSTP)
+        self._former = {number: signal.getsignal(number) for number in caught}
         try:
             signal.signal(signal.SIGTSTP, self._want_pause)
             for number in ending:
