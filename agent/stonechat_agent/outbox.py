@@ -45,6 +45,8 @@ PACE_SECONDS = 5.0
 """Between two messages."""
 LOOK_SECONDS = 1.0
 """Between two looks at whether the broker has acknowledged the last one."""
+WRITTEN_SECONDS = 12.0
+"""From the choice of an exchange to the look into the journal, which gathers what it writes for up to ten seconds."""
 IDLE_SECONDS = 60.0
 """Between two looks into the journal when nothing was chosen in between."""
 PATIENCE_SECONDS = 60.0
@@ -324,9 +326,8 @@ class Outbox:
                 continue
             wait = self._safe_turn()
             if wait >= IDLE_SECONDS:
-                self._wakened.wait(wait)
+                wait = WRITTEN_SECONDS if self._wakened.wait(wait) else 0.0
                 self._wakened.clear()
-                wait = PACE_SECONDS  # what was chosen just now is in the journal's file by then
             self._stopped.wait(wait)
 
     def _safe_turn(self) -> float:

@@ -302,7 +302,7 @@ def test_what_the_broker_never_had_is_sent_again(how: str) -> None:
 
 
 def test_the_thread_sends_once_linked_and_survives_a_broken_journal(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SETTLE_SECONDS", "PACE_SECONDS", "LOOK_SECONDS", "IDLE_SECONDS"):
+    for name in ("SETTLE_SECONDS", "PACE_SECONDS", "LOOK_SECONDS", "WRITTEN_SECONDS", "IDLE_SECONDS"):
         monkeypatch.setattr(outbox, name, 0.01)
     journal, broker = Journal([an_entry(number) for number in range(20)], broken=True), Broker(prompt=True)
     box = a_box(journal, broker)
