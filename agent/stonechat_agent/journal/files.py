@@ -12,6 +12,7 @@ from stonechat_agent.journal.layout import FILE, Foreign
 log = logging.getLogger(__name__)
 
 ASIDE = f"{FILE}.bad"
+_DAMAGE = ("no such", "malformed", "decode", "has no column", "unsupported", "no column named", "vtable")
 _SUFFIXES = ("", "-wal", "-shm")
 
 
@@ -21,7 +22,7 @@ def is_damage(directory: str, error: BaseException) -> bool:
         if "readonly" in str(error):
             # A header that names a later version of the format makes SQLite refuse to write, whatever the disk does.
             return os.access(os.path.join(directory, FILE), os.W_OK) and os.access(directory, os.W_OK)
-        return any(word in str(error) for word in ("no such", "malformed", "decode", "has no column"))
+        return any(word in str(error) for word in _DAMAGE)
     return isinstance(error, (sqlite3.DatabaseError, Foreign))
 
 

@@ -28,12 +28,13 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
+from stonechat.event import Severity
 from stonechat.exchange import Exchange, Outcome, Source
 from stonechat.exchange_row import Row, to_row
 from stonechat.transcript import Transcript
 from stonechat_agent.journal import files, rows
 from stonechat_agent.journal.ages import PLAUSIBLE_MS, SettledClock
-from stonechat_agent.journal.layout import FILE, KEPT
+from stonechat_agent.journal.layout import FILE, KEPT, Foreign
 from stonechat_agent.journal.rows import Entry, JournalEvent, Texts
 from stonechat_agent.journal.store import Forgotten, Store
 
@@ -62,6 +63,7 @@ _RETRY_SECONDS = (2.0, 60.0)
 _SWEEP_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 _ASK_SECONDS = 5.0
+_ASIDE_SECONDS = 5.0  # a disk that damages whatever is written is not given one file after the other
 _FORGOTTEN_SECONDS = 3600
 _ROW_BYTES = 2048  # what an exchange takes in the file beside its texts, roughly
 
@@ -206,6 +208,7 @@ class Journal:
         self._forgotten: deque[tuple[Forgotten, int]] = deque(maxlen=1024)
         self._clock = SettledClock()
         self._retry_at = 0.0
+        self._aside_at = -_ASIDE_SECONDS
         self._retry_seconds = _RETRY_SECONDS[0]
         self._allowance = float(_PACE_BURST)
         self._allowed_at = time.monotonic()
@@ -349,6 +352,7 @@ class Journal:
                 stopping = self._stopping
                 asks = [self._asks.popleft() for _ in range(len(self._asks))]
             now = time.monotonic()
+            again = False
             try:
                 if self._opened(now, stopping):
                     if now - looked >= _LOOK_SECONDS:
@@ -361,15 +365,15 @@ class Journal:
                     if now - swept >= _SWEEP_SECONDS:
                         swept = now
                         self._sweep(now)
-            except (sqlite3.Error, OSError) as error:
-                self._failed(error)
+            except (sqlite3.Error, OSError, Foreign) as error:
+                again = self._failed(error)
             except Exception as error:
                 # A fault of ours. Its message may quote what was to be written.
                 log.error("journal failed", extra={"reason": type(error).__name__})
                 self._drop(len(self._batch()), "journal.failed")
             for ask in asks:
                 ask.answered.set()
-            if stopping and (not self._pending or self._store is None):
+            if stopping and not again and (self._store is None or not self._pending):
                 break
         self._end()
 
@@ -408,25 +412,33 @@ class Journal:
             except BaseException:
                 self._close()
                 raise
+            # That it opens does not say that it can be written: a full disk can be read.
+            fault = self._stats.fault if self._pending else ""
+            self._told(Stats(store.size(), self._written, 0, fault))
+        return self._store is not None
+
+    def _told(self, stats: Stats) -> None:
+        """Show what the journal is from now on."""
+        if not stats.fault:
             self._retry_seconds = _RETRY_SECONDS[0]
             if self._stats.fault:
                 log.info("journal written again")
-            self._stats = Stats(store.size(), self._written, 0, "")
-        return self._store is not None
+        self._stats = stats
 
-    def _failed(self, error: sqlite3.Error | OSError) -> None:
-        """Go on without the file, and try again later; at once if a damaged one could be put aside."""
+    def _failed(self, error: sqlite3.Error | OSError | Foreign) -> bool:
+        """Go on without the file. Returns whether to try again at once, because a damaged one was put aside."""
         self._close()
         now = time.monotonic()
-        if files.is_damage(self._directory, error):
+        if files.is_damage(self._directory, error) and now >= self._aside_at + _ASIDE_SECONDS:
+            self._aside_at = now
             try:
                 files.put_aside(self._directory, error)
             except OSError as refusal:
                 error = refusal
             else:
-                self.put_event(self._wall_ms(), "journal_put_aside", "journal", 2, {"file": files.ASIDE})
+                self._note_put_aside()
                 self._retry_at = now
-                return
+                return True
         reason = error.strerror or "" if isinstance(error, OSError) else str(error)
         if not self._stats.fault:
             log.error("journal not written", extra={"path": self._directory, "reason": reason})
@@ -435,6 +447,22 @@ class Journal:
         self._retry_seconds = min(_RETRY_SECONDS[1], 2 * self._retry_seconds)
         # The present matters most: the oldest go while the disk refuses.
         self._drop(len(self._pending) - PENDING_BOUND // 2, "journal.unwritable")
+        return False
+
+    def _note_put_aside(self) -> None:
+        event = JournalEvent(
+            0,
+            self._wall_ms(),
+            "journal_put_aside",
+            "journal",
+            int(Severity.WARNING),
+            1,
+            {"file": files.ASIDE},
+        )
+        with self._changed:
+            self._pending.append(_PutEvent(event))  # beyond the bound, and also while it stops
+            self._recent_events.append(event)
+            self._oldest = self._oldest or time.monotonic()
 
     def _close(self) -> None:
         if self._store is not None:
@@ -504,7 +532,7 @@ class Journal:
                 raise
             self._drop(len(batch), None)
             self._allowance -= store.written - before
-            self._stats = Stats(store.size(), self._written + store.written, 0, "")
+            self._told(Stats(store.size(), self._written + store.written, 0, ""))
             if not (self._stopping or self._full()):
                 break
 
@@ -628,7 +656,7 @@ class Journal:
         assert self._store is not None
         exchanges, events = self._store.latest(RECENT)
         with self._changed:
-            self._recent = OrderedDict((row["id"], row) for row in exchanges)
+            self._recent = OrderedDict((row["id"], row) for row in exchanges if "id" in row)
             self._recent_events.clear()
             self._recent_events.extend(events)
             for item in self._pending:

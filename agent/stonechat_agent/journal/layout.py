@@ -143,8 +143,8 @@ def check_layout(db: sqlite3.Connection) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if application not in (0, APPLICATION_ID) or (application == 0 and not is_empty(db)):
         raise Foreign("the file is no journal")
-    if version > LAYOUT:
-        raise Foreign(f"the journal has layout {version}; this version knows layouts up to {LAYOUT}")
+    if not (1 <= version <= LAYOUT or (version == 0 and is_empty(db))):
+        raise Foreign(f"the journal has layout {version}; this version knows layouts 1 to {LAYOUT}")
 
 
 def is_empty(db: sqlite3.Connection) -> bool:
@@ -169,7 +169,7 @@ def _prepare(db: sqlite3.Connection) -> None:
         if is_empty(db):
             for statement in _SCHEMA:
                 db.execute(statement)
-        version = db.execute("PRAGMA user_version").fetchone()[0]
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
         for start in range(version, LAYOUT):
             for statement in _MIGRATIONS[start]:
                 db.execute(statement)

@@ -3,8 +3,9 @@
 # ruff: noqa: S608 - the names of tables and columns that are put into statements stand in this project's code
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from stonechat_agent.journal.layout import KEPT
@@ -28,9 +29,10 @@ def select_entries(
     names = ", ".join(f'"{name}"' for name in columns)
     found = db.execute(f"SELECT seq, texts, chosen, sent, {names} FROM exchanges {tail}", params).fetchall()
     entries = []
-    for seq, state, chosen, sent, *values in found:
-        kept = _texts(db, seq) if texts and state == KEPT else None
-        entries.append(Entry(seq, from_columns(columns, values), state, kept, chosen, bool(sent)))
+    with _whole():
+        for seq, state, chosen, sent, *values in found:
+            kept = _texts(db, seq) if texts and state == KEPT else None
+            entries.append(Entry(seq, from_columns(columns, values), state, kept, chosen, bool(sent)))
     return entries
 
 
@@ -80,6 +82,15 @@ def merge_index(db: sqlite3.Connection, between: Callable[[], object]) -> None:
         between()
         if db.total_changes - before < 2:  # the command itself counts as one
             return
+
+
+@contextlib.contextmanager
+def _whole() -> Iterator[None]:
+    """What follows takes values for what was written; of a damaged file they may be anything."""
+    try:
+        yield
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise sqlite3.DatabaseError(f"a value is damaged: {type(error).__name__}") from None
 
 
 def _texts(db: sqlite3.Connection, seq: int) -> Any:

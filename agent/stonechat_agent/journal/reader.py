@@ -206,8 +206,8 @@ class Reader:
             self.close()
             raise unreadable(self._path, error) from None
         identity = (found.st_dev, found.st_ino)
-        log_exists = os.path.exists(f"{self._path}-wal")
-        if self._db is None or identity != self._identity or (self._immutable and log_exists):
+        # A file that was taken for one that nobody changes may be the agent's again by now.
+        if self._db is None or identity != self._identity or self._immutable:
             self.close()
             self._db, self._immutable = _open(self._path)
             self._identity = identity
@@ -240,8 +240,9 @@ def _open(path: str) -> tuple[sqlite3.Connection, bool]:
     try:
         return _opened(f"{uri}?mode=ro"), False
     except sqlite3.OperationalError:
-        if os.path.exists(f"{path}-wal"):
-            raise
+        with contextlib.suppress(FileNotFoundError):
+            if os.stat(f"{path}-wal").st_size:
+                raise
         return _opened(f"{uri}?mode=ro&immutable=1"), True
 
 

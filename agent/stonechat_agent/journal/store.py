@@ -64,7 +64,6 @@ class Store:
         self._bound = max_size // PAGE
         # When this writes the log back is decided in `commit`, where what it wrote is counted.
         self._db.execute("PRAGMA wal_autocheckpoint=0")
-        self._db.execute(f"PRAGMA max_page_count={self._bound}")
         self._wal_bound = max(64, min(1024, self._bound // 16)) * PAGE
         self._wal_size = self._size_of_wal()
         self.written = 0
@@ -196,14 +195,14 @@ class Store:
         return self._pages() * PAGE + self._wal_size
 
     def make_room(self, coming: int) -> bool:
-        """Delete the oldest until ``coming`` bytes fit within the bound; returns whether there was anything to do.
+        """Delete the oldest until ``coming`` bytes fit; returns whether there was anything to do.
 
-        An eighth of the bound is made free at once, so that it happens seldom.
+        Up to 11/16 of the bound are used, and at least an eighth is freed at once, so that it happens seldom: to drop
+        deleted words from the index, it is written anew beside the old one, and both must fit.
         """
-        if (self.used() + coming) <= self._bound * PAGE * 15 // 16:
+        if self.used() + coming <= self._bound * PAGE * 11 // 16:
             return False
-        goal = self._bound * PAGE * 13 // 16
-        while self.used() + coming > goal:
+        while self.used() + coming > self._bound * PAGE * 9 // 16:
             if not self._delete_oldest():
                 break
             self._tidy()
@@ -275,28 +274,29 @@ class Store:
         self._db.execute("INSERT INTO words (rowid, spoken) VALUES (?, ?)", (seq, spoken(texts)))
 
     def _delete_oldest(self) -> bool:
-        oldest = self._db.execute("SELECT seq FROM exchanges ORDER BY seq LIMIT ?", (_BATCH,)).fetchall()
-        with self._transaction():
-            if oldest:
-                # Of few and large ones no more than half, of many and small ones a batch.
-                half = oldest[: max(1, len(oldest) // 2)] if len(oldest) < _BATCH else oldest
-                delete_exchanges(self._db, [seq for (seq,) in half], indexing=self._indexing)
+        """Delete the older sixth of the exchanges, or of the events if there are none; False where nothing is left."""
+        for table in ("exchanges", "events"):
+            there = self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            left = there // 6 or there
+            while left:
+                seqs = self._db.execute(f"SELECT seq FROM {table} ORDER BY seq LIMIT ?", (min(left, _BATCH),))
+                found = seqs.fetchall()
+                with self._transaction():
+                    if table == "exchanges":
+                        delete_exchanges(self._db, [seq for (seq,) in found], indexing=self._indexing)
+                    else:
+                        self._db.executemany("DELETE FROM events WHERE seq = ?", found)
+                left -= len(found)
+            if there:
                 return True
-            deleted = self._db.execute(
-                "DELETE FROM events WHERE seq IN (SELECT seq FROM events ORDER BY seq LIMIT ?)", (_BATCH,)
-            )
-            return bool(deleted.rowcount)
+        return False
 
     def _tidy(self) -> None:
         """Drop from the index what was deleted, and give free pages back to the disk."""
         if self._indexing:
-            try:
-                merge_index(self._db, self._count)
-            except sqlite3.OperationalError as error:
-                # The new segment must stand beside the old ones for a while. Later, with more deleted, it will fit.
-                if "full" not in str(error):
-                    raise
-        self._db.execute("PRAGMA incremental_vacuum").fetchall()
+            merge_index(self._db, self._count)
+        if (beyond := self._pages() - self._bound) > 0:
+            self._db.execute(f"PRAGMA incremental_vacuum({beyond})").fetchall()
         self._count()
 
     def _count(self) -> None:

@@ -19,9 +19,7 @@ HOUR_MS = 3_600_000
 _numbers = count()
 
 
-def said(
-    prompt: str = "What is the capital of France?", answer: str = "Paris.", **more: Any
-) -> Transcript:
+def said(prompt: str = "What is the capital of France?", answer: str = "Paris.", **more: Any) -> Transcript:
     return Transcript([Turn("system", "Be brief."), Turn("user", prompt)], answer=answer, **more)
 
 

@@ -7,8 +7,6 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from stonechat.exchange import Source
-from stonechat_agent.journal import FILE, Eraser, JournalUnreadable, Reader, layout
 from tests.agent.journal.making import (
     HOUR_MS,
     NOW_MS,
@@ -20,6 +18,9 @@ from tests.agent.journal.making import (
     until,
     write,
 )
+
+from stonechat.exchange import Source
+from stonechat_agent.journal import FILE, Eraser, JournalUnreadable, Reader, layout
 
 
 def rows(directory: Path) -> list[str]:

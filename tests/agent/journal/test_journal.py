@@ -12,11 +12,12 @@ from random import Random
 from typing import Any
 
 import pytest
+from tests.agent.journal.making import NOW_MS, bytes_of, everything, exchange, running, said, until, write
+
 from stonechat.exchange import Outcome, Provenance, Quantity, Source
 from stonechat.transcript import Transcript, Turn
 from stonechat_agent.journal import FILE, KEPT, WHY, Reader
 from stonechat_agent.journal import journal as writer
-from tests.agent.journal.making import NOW_MS, bytes_of, everything, exchange, running, said, until, write
 
 
 def kept(directory: Path, **where: Any) -> list[Any]:
@@ -83,9 +84,7 @@ def test_the_file_is_for_its_owner_and_group(directory: Path) -> None:
 def test_texts_are_kept_as_the_policy_says(
     directory: Path, texts: str, drawn: float, fields: dict[str, Any], state: str
 ) -> None:
-    write(
-        directory, exchange(everything("heron"), **fields), texts=texts, sample=0.2, random=lambda: drawn
-    )
+    write(directory, exchange(everything("heron"), **fields), texts=texts, sample=0.2, random=lambda: drawn)
     [entry] = kept(directory)
     assert entry.state == state
     assert (entry.texts is not None) == (state == KEPT)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.agent.journal.making import HOUR_MS, NOW_MS, exchange, running, said, until, write
+
 from stonechat.transcript import Transcript, Turn
 from stonechat_agent.journal import (
     FILE,
@@ -20,7 +22,6 @@ from stonechat_agent.journal import (
     layout,
     search,
 )
-from tests.agent.journal.making import HOUR_MS, NOW_MS, exchange, running, said, until, write
 
 
 def found(directory: Path, query: str) -> list[str]:
@@ -142,7 +143,20 @@ def test_a_query_without_words_is_told(directory: Path, query: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["NEAR(", "NEAR(a b, 2)", "a AND", "OR", "NOT a", "spoken: a", "^a", "a + b", '"a', '""a""', "{a}:b", "a*b*"],
+    [
+        "NEAR(",
+        "NEAR(a b, 2)",
+        "a AND",
+        "OR",
+        "NOT a",
+        "spoken: a",
+        "^a",
+        "a + b",
+        '"a',
+        '""a""',
+        "{a}:b",
+        "a*b*",
+    ],
 )
 def test_the_query_language_of_sqlite_is_only_text(directory: Path, searching: str, query: str) -> None:
     write(directory, exchange(said(query, "heron")), exchange(said("something else", "egret")))
@@ -154,7 +168,7 @@ def test_no_query_is_an_error_of_sqlite(query: str) -> None:
     import sqlite3
 
     db = sqlite3.connect(":memory:")
-    db.execute("CREATE VIRTUAL TABLE words USING fts5(spoken, tokenize=\"unicode61 remove_diacritics 2\")")
+    db.execute('CREATE VIRTUAL TABLE words USING fts5(spoken, tokenize="unicode61 remove_diacritics 2")')
     terms = search.terms(query)
     if terms:
         db.execute("SELECT rowid FROM words WHERE words MATCH ?", (search.expression(terms),)).fetchall()
@@ -207,7 +221,9 @@ def read_as(directory: Path, user: int, group: int) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may become somebody else")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may become somebody else"
+)
 def test_another_user_reads_as_the_group_allows(directory: Path) -> None:
     group = 54321
     os.chown(directory, 0, group)
