@@ -29,10 +29,10 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from stonechat import units
-from stonechat.catalog import SCORE_NAMES
 from stonechat.exchange import Operation, Outcome, Provenance, Source
 from stonechat.exchange_row import BY_NAME, FIELDS, FieldKind
 from stonechat_agent.commands.arguments import WrongUsage
+from stonechat_agent.commands.fields import SCORES
 
 MAX_CHARACTERS = 10_000
 MAX_COMPARISONS = 200
@@ -130,7 +130,7 @@ def compile_condition(
     text: str,
     *,
     now_ms: int,
-    scores: Sequence[str] = SCORE_NAMES,
+    scores: Sequence[str] = SCORES,
 ) -> Condition:
     """Return the SQL of a condition.
 
@@ -145,7 +145,7 @@ def compile_condition(
     return _Parser(text, now_ms, scores).parse()
 
 
-def names(scores: Sequence[str] = SCORE_NAMES) -> list[str]:
+def names(scores: Sequence[str] = SCORES) -> list[str]:
     """Every name that a condition may hold, in the order of the docs."""
     return [*(field.name for field in FIELDS if field.name != "scores"), *DERIVED, *ALIASES, *scores]
 

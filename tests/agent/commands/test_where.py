@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stonechat.exchange_row import FIELDS
-from stonechat_agent.commands import where
+from stonechat.exchange_row import BY_NAME, FIELDS
+from stonechat_agent.commands import fields, where
 from stonechat_agent.commands.where import WhereError, compile_condition
 
 NOW = 1_800_000_000_000
@@ -265,6 +265,13 @@ def test_sqlite_takes_what_lies_at_the_bounds(table: sqlite3.Connection) -> None
     select(table, "streamed" + " or streamed" * (where.MAX_COMPARISONS - 1))
     select(table, "ttft in (" + ", ".join(["1s"] * where.MAX_COMPARISONS) + ")")
     select(table, "finding in (" + ", ".join(["a"] * where.MAX_COMPARISONS) + ")")
+
+
+def test_the_names_of_checks_are_those_of_the_checks() -> None:
+    from stonechat_agent.scoring.tier0 import FINDINGS
+
+    assert fields.CHECKS == FINDINGS
+    assert not set(fields.SCORES) & {*BY_NAME, *where.DERIVED, *where.ALIASES}
 
 
 # The same, for random conditions on random rows: a reference in Python with SQL's three values of truth.
