@@ -21,10 +21,12 @@ from stonechat.exchange import Exchange
 from stonechat_agent import logs
 from stonechat_agent.capture import Bounds, Budget
 from stonechat_agent.describe import describe
-from stonechat_agent.local import Endpoint, Page
+from stonechat_agent.journal import Recent
+from stonechat_agent.local import Endpoint, Page, pages
 from stonechat_agent.local.endpoint import json_page
 from stonechat_agent.local.exchanges import ExchangeIntake
 from stonechat_agent.local.prometheus import render
+from stonechat_agent.local.series import Series
 from stonechat_agent.local.status import status_of
 from stonechat_agent.notify import Notifier
 from stonechat_agent.pipeline import Lagged, Relayed
@@ -59,6 +61,7 @@ class Daemon:
         self._waiting: dict[str, Engine] = {}
         self._budget = Budget()
         self._endpoint: Endpoint | None = None
+        self._series = Series()  # the page's charts go on over a reload
         self._watch: Watch
         self._stopping: asyncio.Event
         self._reloading: asyncio.Event
@@ -122,7 +125,7 @@ class Daemon:
         loop = asyncio.get_running_loop()
         # A GPU's driver may take seconds to say what it is.
         description = await loop.run_in_executor(None, describe, settings)
-        return Watch(settings, description, self._relayed)
+        return Watch(settings, description, self._relayed, self._series)
 
     async def _reload(self) -> None:
         """Take the configuration anew. One that is wrong changes nothing."""
@@ -198,20 +201,25 @@ class Daemon:
     def _exchange_ended(self, exchange: Exchange) -> None:
         self._watch.pipeline.put(exchange)  # of the watch that is in force by now: a reload replaces it
 
+    def _latest(self, limit: int) -> Recent:
+        return self._watch.journal.recent(limit)
+
     def _engine_names(self) -> list[str]:
         return [engine.name for engine in self._settings.engines]
 
     async def _start_endpoint(self) -> None:
         listen = self._settings.local.listen
-        pages: dict[str, Callable[[], Page]] = {
+        shown: dict[str, Callable[[], Page]] = {
+            "/": pages.page(),
             "/healthz": self._health_page,
             "/v1/status": lambda: json_page(self._status()),
             "/metrics": lambda: Page(
                 200, "text/plain; version=0.0.4", render(self._watch.pipeline.snapshot.totals).encode()
             ),
         }
+        lookups = {"/v1/recent": pages.recent(self._latest, self._series)}
         takes = {"/v1/exchanges": ExchangeIntake(self._exchange_ended, self._engine_names)}
-        endpoint = Endpoint(pages, takes=takes)
+        endpoint = Endpoint(shown, lookups=lookups, takes=takes)
         try:
             await endpoint.start(listen.host, listen.port)
         except OSError as error:

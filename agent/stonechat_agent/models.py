@@ -1,14 +1,15 @@
 """The names of models that may stand in a series, on the wire and at the collector.
 
 A model's name reaches us out of requests, and engines repeat in their answers what they were asked for: it is a text
-of strangers. A name counts only when the engine lists it as one of its models, or the configuration does.
+of strangers. A name counts only when the engine lists it as one of its models, or the configuration does. What an
+application of the owner's says of itself is its own word, and stays.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from stonechat.exchange import Exchange
+from stonechat.exchange import Exchange, Source
 
 OTHER = "other"
 MOST = 256
@@ -31,10 +32,17 @@ class KnownModels:
     def knows(self, exchange: Exchange) -> bool:
         """Whether the model that answered is known; True where no answer names one."""
         name = exchange.response_model
-        return name is None or name == OTHER or name in self._of(exchange.engine)
+        return (
+            exchange.source is not Source.RELAY
+            or name is None
+            or name == OTHER
+            or name in self._of(exchange.engine)
+        )
 
     def settle(self, exchange: Exchange) -> None:
-        """Replace the names of an exchange that are not known by ``other``."""
+        """Replace the names of a relayed exchange that are not known by ``other``."""
+        if exchange.source is not Source.RELAY:
+            return
         known = self._of(exchange.engine)
         for field in ("response_model", "request_model"):
             name = getattr(exchange, field)

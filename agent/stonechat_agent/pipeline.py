@@ -24,6 +24,7 @@ from stonechat.record import Flag, Record, Values, fold_values
 from stonechat_agent.clocks import Clocks
 from stonechat_agent.desk import Desk
 from stonechat_agent.health import EngineHealth
+from stonechat_agent.local.series import Series
 from stonechat_agent.passive import Facts, changes, event_attributes
 from stonechat_agent.sampling import Reading, Sample
 from stonechat_agent.spool import Instant, Spool
@@ -126,6 +127,7 @@ class Pipeline:
         readings: Callable[[], Iterable[Reading]],
         came_up: Callable[[str], object],
         desk: Desk,
+        series: Series,
         losses: Callable[[], Counter[str]],
         publish: Callable[[Publish], object],
         clocks: Clocks,
@@ -136,6 +138,7 @@ class Pipeline:
             relayed: what the relays count, by engine.
             readings: what else a sample holds.
             came_up: told of each engine that is there again.
+            series: takes what the local page draws.
             losses: what others lost, by reason; only grows.
             publish: hands a message to the broker; must not wait.
         """
@@ -145,6 +148,7 @@ class Pipeline:
         self._readings = readings
         self._came_up = came_up
         self._desk = desk
+        self._series = series
         self._other_losses = losses
         self._deferred: deque[tuple[int, Exchange]] = deque()
         self._window_ms = window_ms
@@ -291,14 +295,16 @@ class Pipeline:
     def _take_exchange(self, exchange: Exchange) -> None:
         size = exchange.transcript.size if exchange.transcript is not None else 0
         self._health.met(exchange)
+        now = self._clocks.now()
         try:
-            self._desk.take(exchange, self._clocks.now())
+            self._desk.take(exchange, now)
         except Exception:
             # A fault in a check or in the journal must cost that exchange its texts, not the device its windows.
             log.exception("exchange not judged", extra={"engine": exchange.engine})
             self._lost["exchange.unjudged"] += 1
         exchange.transcript = None
         self._texts_out += size
+        self._series.ended(now.monotonic * 1_000_000, exchange)
         self._builder.add_exchange(exchange)
 
     def _take_deferred(self, until: int | None = None) -> None:
@@ -330,7 +336,9 @@ class Pipeline:
 
     def _take_sample(self, sample: Sample) -> None:
         added, changes = self._health.sampled(sample.readings)
-        self._builder.add_sample([*sample.readings, *added, *self._readings(), *self._own_readings()])
+        readings = [*sample.readings, *added, *self._readings(), *self._own_readings()]
+        self._builder.add_sample(readings)
+        self._series.sampled(self._clocks.now().monotonic * 1_000_000, readings)
         if changes:
             now = self._clocks.now()
             for change in changes:

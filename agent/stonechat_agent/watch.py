@@ -17,6 +17,7 @@ from stonechat.wire import Header
 from stonechat_agent.clocks import Clocks
 from stonechat_agent.desk import Desk
 from stonechat_agent.journal import Journal, Pseudonyms, load_key
+from stonechat_agent.local.series import Series
 from stonechat_agent.models import KnownModels
 from stonechat_agent.outbox import Chooser, Outbox
 from stonechat_agent.passive import Passive, Watched, key_of
@@ -42,7 +43,11 @@ class Watch:
     """All of it for one configuration: replaced as a whole on reload."""
 
     def __init__(
-        self, settings: Settings, description: Mapping[str, Any], relayed: Callable[[], Mapping[str, Relayed]]
+        self,
+        settings: Settings,
+        description: Mapping[str, Any],
+        relayed: Callable[[], Mapping[str, Relayed]],
+        series: Series,
     ) -> None:
         self._settings = settings
         self._clocks = Clocks()
@@ -87,6 +92,7 @@ class Watch:
             readings=self._passive.readings,
             came_up=self._passive.came_up,
             desk=self._desk,
+            series=series,
             losses=self._losses,
             clocks=self._clocks,
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stonechat.exchange import Exchange
+from stonechat.exchange import Exchange, Source
 from stonechat_agent.models import MOST, KnownModels
 
 
@@ -42,6 +42,14 @@ def test_a_name_is_known_once_the_engine_lists_it() -> None:
     models.listed("box", ["new"])
     assert models.knows(Exchange(engine="box", response_model="new"))
     assert settled(models, "new", "new") == ("new", "new")
+
+
+def test_what_an_application_calls_its_model_stays() -> None:
+    models = KnownModels({})
+    told = Exchange(engine="box", response_model="in-process", source=Source.RECORD)
+    assert models.knows(told)
+    models.settle(told)
+    assert told.response_model == "in-process"
 
 
 def test_engines_do_not_lend_each_other_names_and_a_list_has_a_bound() -> None:

@@ -102,6 +102,30 @@ def children_of(pid: int) -> set[int]:
     return found
 
 
+def exchanges(page: str, device: str) -> list[dict[str, Any]]:
+    with urlopen(f"{page}api/v1/devices/{device}/exchanges?limit=500", timeout=5) as answer:
+        found: list[dict[str, Any]] = json.load(answer)["exchanges"]
+        return found
+
+
+def test_devices_tell_of_exchanges_and_why_texts_are_not_there(
+    demo: tuple[subprocess.Popen[str], str, dict[str, int]],
+) -> None:
+    _, page, agents = demo
+    deadline = time.monotonic() + 90
+    told: dict[str, list[dict[str, Any]]] = {name: [] for name in agents}
+    while not (all(told.values()) and any(x["outcome"] == "error" for x in told["till-assistant"])):
+        assert time.monotonic() < deadline, {name: len(found) for name, found in told.items()}
+        time.sleep(1)
+        told = {name: exchanges(page, name) for name in agents}
+    assert any(found["has_texts"] for found in told["lobby-kiosk"])
+    for name in ("floor-robot", "till-assistant"):
+        assert {found["has_texts"] for found in told[name]} == {False}
+        assert {found["no_texts"] for found in told[name]} <= {"upload_none", "not_flagged", "no_texts"}
+    answered = [found for found in told["lobby-kiosk"] if found["outcome"] == "ok"]
+    assert all(found["output_tokens_from"] == "engine" and found["decode"] for found in answered)
+
+
 def test_a_killed_agent_is_offline_within_half_a_minute_and_ctrl_c_stops_everything(
     demo: tuple[subprocess.Popen[str], str, dict[str, int]],
 ) -> None:

@@ -189,6 +189,11 @@ def holds_word(data: bytes) -> bool:
     return any(form in lower for form in forms)
 
 
+def _around(data: bytes) -> bytes:
+    at = data.lower().find(WORD.encode())
+    return data[max(0, at - 60) : at + 60] if at >= 0 else data[:120]
+
+
 def ask(port: int, path: str, body: dict[str, Any], headers: dict[str, str]) -> int:
     connection = HTTPConnection("127.0.0.1", port, timeout=10)
     try:
@@ -232,13 +237,11 @@ def drive(agent: Agent) -> int:
         for stream in (False, True):
             ask(agent.relay, f"{path}?{planted('query')}=1", {**chat, "stream": stream}, headers)
             asked += 1
-    told = {
-        key: planted(key)
-        for key in ("model", "prompt", "response", "error", "user", "conversation", "reasoning")
-    }
+    # The model that an application names is its own word; all else may be a stranger's.
+    told = {key: planted(key) for key in ("prompt", "response", "error", "user", "conversation", "reasoning")}
     told["finish_reason"], told["operation"] = planted("finish"), "chat"
-    assert ask(agent.local, "/v1/exchanges", told, {"User-Agent": planted("agent")}) in (202, 400)
-    return asked
+    assert ask(agent.local, "/v1/exchanges", told, {"User-Agent": planted("agent")}) == 202
+    return asked + 1
 
 
 @pytest.fixture
@@ -292,7 +295,7 @@ def test_no_planted_word_leaves_the_device(tmp_path: Path, engine: int) -> None:
     assert {topic.rpartition("/")[2] for topic, _ in messages} == LEAVES
     assert any(b"other" in text for _, text in unpacked), "names of strangers are told as other"
     for what, data in [("raw bytes", raw), *unpacked, ("log", agent.log().encode()), ("local pages", shown)]:
-        assert not holds_word(data), f"{what} of {len(data)} bytes holds a planted word"
+        assert not holds_word(data), f"{what} holds a planted word: {_around(data)!r}"
 
 
 def test_the_search_finds_what_it_looks_for() -> None:
