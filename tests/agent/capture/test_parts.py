@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from stonechat.exchange import Exchange, Operation, Provenance, Quantity
 from stonechat_agent.capture import ERROR_TYPES, ROUTES, route
 from stonechat_agent.capture.decoding import Inflater, UnknownCodingError
-from stonechat_agent.capture.errors import error_type, finish_reason
+from stonechat_agent.capture.errors import error_message, error_type, finish_reason
 from stonechat_agent.capture.ndjson import LineStream
 from stonechat_agent.capture.phases import Engine, complete
-from stonechat_agent.capture.reading import Reading
+from stonechat_agent.capture.reading import PREFILL_BEGUN, PREFILL_ENDED, WORK_BEGUN, Reading
 from stonechat_agent.capture.sse import EventStream, OverBoundError
 
 MS = 1_000_000
@@ -128,12 +128,43 @@ def test_unknown_codings_and_other_bytes_are_refused() -> None:
         (418, [], "http_4xx"),
         (307, None, "http_3xx"),
         (None, {"error": {"message": "decode failed"}}, "stream_error"),
+        (None, {"type": "error", "error": {"type": "rate_limit_error", "message": "x"}}, "rate_limited"),
+        (None, {"type": "error", "code": "rate_limit_exceeded", "message": "x"}, "rate_limited"),
+        (None, {"type": "error", "error": {"type": "timeout_error"}}, "timeout"),
+        (504, None, "timeout"),
+        (408, "text", "timeout"),
+        (404, {"error": {"type": "model_not_found", "message": "x"}}, "model_not_found"),
+        (500, {"error": {"type": "not_implemented", "message": "x"}}, "not_supported"),
+        (None, {"error": {"type": "invalid_request", "message": "x"}}, "invalid_request"),
+        (503, {"error": "Insufficient Memory (kIOGPUCommandBuffer)"}, "out_of_memory"),
+        (500, "CUDA out of memory", "out_of_memory"),
+        (503, {"error": {"message": "no slot is available"}}, "queue_full"),
         (None, {"error": {"type": "authentication_error"}}, "unauthorized"),
     ],
 )
 def test_error_types(status: int | None, body: object, expected: str) -> None:
     assert error_type(status, body) == expected
     assert expected in ERROR_TYPES
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"error": {"message": "a", "type": "b"}}, "a"),
+        ({"error": "a"}, "a"),
+        ({"detail": "a"}, "a"),
+        ({"detail": [{"msg": "a"}, 7, {"msg": "b"}]}, "a; b"),
+        ({"object": "error", "message": "a"}, "a"),
+        ({"error": {"message": 7}}, ""),
+        ({"error": {}}, ""),
+        ("x" * 5000, "x" * 4096),
+        ({"error": "x" * 5000}, "x" * 4096),
+        (None, ""),
+        ([], ""),
+    ],
+)
+def test_what_an_engine_says_of_its_error(body: object, message: str) -> None:
+    assert error_message(body) == message
 
 
 def test_finish_reasons() -> None:
@@ -167,6 +198,13 @@ def test_finish_reasons() -> None:
         ("POST", "/prefix/v1/chat/completions/", "/v1/chat/completions"),
         ("POST", "http://host:1/api/chat", "/api/chat"),
         ("POST", "/ollama/api/generate", "/api/generate"),
+        ("POST", "/api/v1/chat", "/api/v1/chat"),
+        ("POST", "/lm/api/v1/chat/", "/api/v1/chat"),
+        ("POST", "/proxy/v1/responses", "/v1/responses"),
+        ("POST", "/anthropic/v1/messages?beta=true", "/v1/messages"),
+        ("POST", "/v1/messages/count_tokens", None),
+        ("POST", "/v1/responses/input_tokens", None),
+        ("GET", "/v1/responses/resp_1", None),
         ("GET", "/v1/chat/completions", None),
         ("OPTIONS", "/v1/chat/completions", None),
         ("GET", "/health", None),
@@ -242,6 +280,27 @@ def test_a_build_that_sends_the_head_at_once_has_its_queue_from_the_prefill() ->
     made = exchange(first_token_ns=20_227 * MS)
     complete(made, reading, engine(is_llamacpp=False, last_token_ns=None))
     assert made.queue_duration == Quantity(20_012 * MS, Provenance.ESTIMATED)
+
+
+def test_an_engine_that_tells_its_phases_has_them_by_the_relays_clock() -> None:
+    said = Engine()
+    said.says(WORK_BEGUN, 40 * MS)  # loads the model
+    said.says(WORK_BEGUN | PREFILL_BEGUN, 100 * MS)
+    said.says(PREFILL_ENDED, 220 * MS)
+    said.says(WORK_BEGUN | PREFILL_BEGUN, 300 * MS)  # another round, after a tool was called
+    said.says(PREFILL_ENDED, 310 * MS)
+    made = exchange()
+    complete(made, Reading(), said)
+    assert made.queue_duration == Quantity(40 * MS, Provenance.OBSERVED)
+    assert made.prefill_duration == Quantity(120 * MS, Provenance.OBSERVED)
+
+
+def test_a_speed_stands_for_the_time_of_decoding_where_nothing_else_tells_it() -> None:
+    reading = Reading()
+    reading.tokens_per_second, reading.output_tokens = 50.0, 100
+    made = exchange(streamed=False, first_token_ns=None)
+    complete(made, reading, Engine())
+    assert made.decode_duration == Quantity(2_000 * MS, Provenance.ESTIMATED)
 
 
 def test_what_ollama_leaves_of_the_total_is_the_queue() -> None:
