@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -245,6 +246,88 @@ def test_the_report_says_the_answer_first_and_what_to_do(config: Config) -> None
     for finding in report["findings"]:
         assert finding["state"] == "ok" or finding["costs"], finding
         assert finding["state"] != "fault" or finding["do"], finding
+
+
+def status_of(config: Config, **sources: str) -> dict[str, Any]:
+    """Return what an agent says that sees these sources, by the reason for which each is absent."""
+    return {
+        "version": "0",
+        "sentence": "all well",
+        "engines": [],
+        "spool": {"path": config.tables["spool"]["path"], "in_memory": False},
+        "uplink": {"url": None, "connected": False, "sentence": ""},
+        "sources": [{"name": name, "state": "absent", "reason": reason} for name, reason in sources.items()],
+    }
+
+
+def test_what_the_running_agent_may_not_read_is_told_with_the_cure(config: Config) -> None:
+    """The reasons are those that the sources give: test_sources.py and test_nvidia.py."""
+    found = config.findings(
+        status_of(
+            config,
+            power="/sys/class/powercap: energy_uj may be read by root alone; a tmpfiles rule opens it",
+            nvidia="the package nvidia-ml-py is not installed",
+            devfreq="/sys/kernel/debug/rknpu/load: may be read by root alone",
+        )
+    )
+    assert "systemd-tmpfiles --create" in found["power"].do
+    assert "install the package nvidia-ml-py" in found["nvidia"].do
+    assert "as root" in found["devfreq"].do
+    assert found["spool"].text.endswith("the running agent writes there")
+
+
+def test_a_running_agent_that_cannot_write_or_send_is_at_fault(config: Config) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as broker:
+        url = f"mqtt://127.0.0.1:{broker.getsockname()[1]}"
+        config.tables["mqtt"] = {"url": url}
+        status = status_of(config)
+        status["spool"]["in_memory"] = True
+        status["uplink"] = {
+            "url": url,
+            "connected": False,
+            "sentence": f"not connected to {url}: not authorised",
+        }
+        found = config.findings(status)
+    assert found["spool"].state is State.FAULT
+    assert (found["broker"].state, found["broker"].text) == (State.FAULT, status["uplink"]["sentence"])
+    assert "password" in found["broker"].do
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user"
+)
+def test_as_a_user_without_rights(config: Config, upstream: None) -> None:
+    """The spool of another user cannot be told, and is no fault."""
+    state = Path(config.tables["spool"]["path"])
+    state.mkdir()
+    os.chown(state, 65533, 65533)
+    state.chmod(0o750)
+    for path in (config.root, *config.root.parents):
+        if path.stat().st_uid == 0 and path != Path("/"):
+            path.chmod(path.stat().st_mode | 0o055)
+    code = (
+        "import argparse, contextlib, io, os, sys\n"
+        "from stonechat_agent import doctor\n"
+        "arguments = argparse.Namespace(config=sys.argv[1], json=True)\n"
+        # Once before, to import all that it needs: the interpreter may be root's alone.
+        "with contextlib.redirect_stdout(io.StringIO()): doctor.main(arguments)\n"
+        "os.setgid(65534); os.setuid(65534)\n"
+        "sys.exit(doctor.main(arguments))\n"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", code, str(config.write())],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    report = json.loads(told.stdout)
+    found = {finding["name"]: finding for finding in report["findings"]}
+    faults = [finding for finding in report["findings"] if finding["state"] == "fault"]
+    assert told.returncode == 0, (faults, told.stderr)
+    assert found["spool"]["state"] == "missing"
+    assert "sudo -u" in found["spool"]["do"]
+    assert found["cpu"]["state"] == "ok"
 
 
 def test_it_changes_nothing(config: Config) -> None:

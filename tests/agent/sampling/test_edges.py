@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
@@ -15,7 +16,7 @@ import pytest
 from tests.agent.sampling.test_boards import ENGINES, Board, without_filesystem
 
 from stonechat.catalog import BY_ID
-from stonechat_agent.sampling import Clock, Reading, Sampler, State
+from stonechat_agent.sampling import Clock, Reading, Sample, Sampler, SamplingThread, State
 from stonechat_agent.sampling.aside import Aside, Crew
 from stonechat_agent.sampling.build import LINUX, Host
 from stonechat_agent.sampling.engine import Engine
@@ -154,6 +155,40 @@ def test_a_sensor_that_hangs_delays_no_other_and_is_said_once(
     while threading.active_count() > before:
         assert time.monotonic() < deadline, "the crew goes home"
         time.sleep(0.01)
+
+
+def test_an_event_loop_turns_while_a_sensor_hangs(tmp_path: Path) -> None:
+    """The relay's, as it is in the agent: beside the sampling thread."""
+    stuck = Stuck(tmp_path / "fifo")
+    samples: list[Sample] = []
+    thread = SamplingThread(Sampler([Aside(stuck)]), SECOND // 20, samples.append)
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(100):
+            writer.write(data)
+        writer.close()
+
+    async def talk() -> list[float]:
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+        took = []
+        for _ in range(60):
+            began = time.monotonic()
+            writer.write(b"ping")
+            await reader.readexactly(4)
+            took.append(time.monotonic() - began)
+            await asyncio.sleep(0.01)
+        writer.close()
+        server.close()
+        return took
+
+    thread.start()
+    took = sorted(asyncio.run(talk()))
+    thread.stop()
+    stuck.release()
+    # The median: single ones may be late on a busy machine.
+    assert took[30] < 0.05
+    assert len(samples) > 5
 
 
 @pytest.mark.parametrize("name", ENGINES)
