@@ -12,6 +12,10 @@ from stonechat_collector.demo.load import User, openai_chat
 from stonechat_collector.demo.processes import Died, Processes
 
 WINDOW_SECONDS = 5
+SAMPLE = 0.1
+SLOW_SECONDS = 2
+MOST_PER_HOUR = 400
+"""Enough that the first minutes have something of each kind to show."""
 RIVALS = 5
 """Busy processes that share the starved engine's core with it: it gets a sixth."""
 _RESTART_EVERY_SECONDS = 9.0
@@ -30,10 +34,17 @@ class Character(NamedTuple):
     think_seconds: float
     starved: bool = False
     erring: bool = False
+    telling: bool = False
+    """Whether its texts, which are the demo's own, go to the collector; the others show why there are none."""
+
+    @property
+    def privacy(self) -> str:
+        """The table ``[privacy]`` of its agent."""
+        return '[privacy]\njournal = "all"\nupload = "all"' if self.telling else "[privacy]"
 
 
 CHARACTERS = (
-    Character("lobby-kiosk", "healthy", 48, 1.2),
+    Character("lobby-kiosk", "healthy", 48, 1.2, telling=True),
     Character("floor-robot", "starved of CPU by a competing load", 24, 0.6, starved=True),
     Character("till-assistant", "its engine crashes, restarts and is asked too much", 16, 0.4, erring=True),
 )
@@ -79,6 +90,11 @@ upstream = "{engine or self._own_engine}"
 listen = "127.0.0.1:{ports.relay}"
 [window]
 length = "{WINDOW_SECONDS}s"
+{character.privacy}
+[exchanges]
+sample = {SAMPLE}
+slow = "{SLOW_SECONDS}s"
+most_per_hour = {MOST_PER_HOUR}
 [spool]
 path = "{state / character.name}"
 min_free = "0B"
