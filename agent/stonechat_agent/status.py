@@ -29,20 +29,22 @@ def main(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def fetch(settings: Settings) -> dict[str, Any]:
-    """The status of the agent, as its endpoint gives it. Raises NoAgent."""
+def fetch(settings: Settings, path: str = "/v1/status") -> dict[str, Any]:
+    """The status of the agent, or what else its endpoint gives as JSON. Raises NoAgent."""
     host, port = settings.local.listen
     connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
     try:
-        connection.request("GET", "/v1/status")
+        connection.request("GET", path)
         answer = connection.getresponse()
         body = answer.read(1 << 20)
         if answer.status != 200:
             raise NoAgent(
                 f"local.listen = {settings.local.listen}: answered {answer.status}, which is no agent's status"
             )
-        status: dict[str, Any] = json.loads(body)
-        return status
+        found = json.loads(body)
+        if not isinstance(found, dict):
+            raise NoAgent(f"local.listen = {settings.local.listen}: what answers there is no agent")
+        return found
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise NoAgent(
             f"local.listen = {settings.local.listen}: no agent answers there ({error})\n"

@@ -18,6 +18,14 @@ MOST_ENGINES = 4
 _LABEL = 9
 _ENDS = 3  # the lines below which the table has no room at all
 
+_RECENT = {
+    "cpu": "cpu_utilization",
+    "memory": "memory_utilization",
+    "gpu": "gpu_utilization",
+    "temperature": "temperature_celsius",
+    "power": "power_watts",
+}
+
 Row = Mapping[str, Any]
 Line = list[tuple[str, str]]
 """Pieces of a line with their styles, "" for none."""
@@ -29,8 +37,10 @@ class View(NamedTuple):
     at_ms: int
     status: Mapping[str, Any] | None
     """What ``/v1/status`` says; None where no agent answers."""
+    now: Mapping[str, float]
+    """The latest of what ``/v1/recent`` says second by second, by its names, as far as it is known."""
     fault: str
-    """Why not, and why there is no journal; "" where nothing is wrong."""
+    """Why no agent answers, and why there is no journal; "" where nothing is wrong."""
     rows: Sequence[Row]
     """The latest exchanges, the newest first."""
     tokens_per_second: float | None
@@ -65,7 +75,7 @@ def _head(view: View, now_ms: int) -> Iterator[Line]:
         yield [("  " + line.strip(), "yellow")]
     if status is not None:
         yield from _engines(status["engines"])
-        yield _device(status)
+        yield _device(view.now, status["recent"])
         yield from _traffic(view, status)
         yield from _agent(status)
     found = ", ".join(f"{name} {n}" for name, n in sorted(view.findings.items(), key=lambda item: -item[1]))
@@ -75,46 +85,40 @@ def _head(view: View, now_ms: int) -> Iterator[Line]:
 def _engines(engines: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
     for engine in engines[:MOST_ENGINES]:
         style = {True: "green", False: "red"}.get(engine["up"], "")
-        under_way = engine.get("in_flight")
-        going = "" if under_way is None else f", {under_way} under way"
         name = f"{engine['name']} "
         way = f"  {engine['listen']} -> {engine['upstream']}"
-        yield _labelled("engine", [(name, "bold"), (str(engine["state"]), style), (going, ""), (way, "dim")])
+        yield _labelled("engine", [(name, "bold"), (str(engine["state"]), style), (way, "dim")])
     if len(engines) > MOST_ENGINES:
         yield _labelled("", [(f"and {len(engines) - MOST_ENGINES} more: stonechat status", "dim")])
 
 
-def _device(status: Mapping[str, Any]) -> Line:
-    # What is true at this moment, where the agent tells it, else the mean of the latest windows.
-    now = status.get("now")
-    known = status["recent"] if now is None else now
-    parts = [
-        f"CPU {_share(known.get('cpu_utilization'))}",
-        f"memory {_share(known.get('memory_utilization'))}",
-    ]
-    if (celsius := known.get("temperature_celsius")) is not None:
+def _device(now: Mapping[str, float], recent: Mapping[str, Any]) -> Line:
+    # Without figures of this second, those of the latest windows.
+    known: Mapping[str, float | None] = now or {name: recent.get(key) for name, key in _RECENT.items()}
+    parts = [f"CPU {_share(known.get('cpu'))}", f"memory {_share(known.get('memory'))}"]
+    if (celsius := known.get("temperature")) is not None:
         parts.append(f"{celsius:.1f} C")
-    if (gpu := known.get("gpu_utilization")) is not None:
+    if (gpu := known.get("gpu")) is not None:
         parts.append(f"GPU {_share(gpu)}")
-    if (watts := known.get("power_watts")) is not None:
+    if (watts := known.get("power")) is not None:
         parts.append(f"{watts:.1f} W")
     pieces = [("  ".join(parts), "")]
-    throttled = known.get("throttled")
-    if throttled:
-        pieces.append((f"  throttled: {', '.join(throttled)}", "red"))
-    elif throttled is not None:
-        pieces.append(("  not throttled", ""))
-    if now is None:
-        pieces.append((f"  mean of {_span(known['span_seconds'])}", "dim"))
+    if (throttled := known.get("throttled")) is not None:
+        pieces.append(("  throttled", "red") if throttled else ("  not throttled", ""))
+    if not now:
+        pieces.append((f"  mean of {_span(recent['span_seconds'])}", "dim"))
     return _labelled("device", pieces)
 
 
 def _traffic(view: View, status: Mapping[str, Any]) -> Iterator[Line]:
     recent = status["recent"]
     rate = recent.get("tokens_per_second")
-    each = UNKNOWN if rate is None else f"{figures.rate(rate)} tokens/s each"
+    each = f"{UNKNOWN} each" if rate is None else f"{figures.rate(rate)} tokens/s each"
     together = figures.rate(view.tokens_per_second)
-    yield _labelled("speed", [(f"{each}, {together} tokens/s in all over the last minute", "")])
+    going = "" if "in_flight" not in view.now else f"{view.now['in_flight']:.0f} under way, "
+    yield _labelled(
+        "speed", [(going, "bold"), (f"{together} tokens/s in all over the last minute, {each}", "")]
+    )
     failed = recent["errors"]
     pieces = [(f"{recent['exchanges']} exchanges, ", ""), (f"{failed} failed", "red" if failed else "")]
     first = (

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 from stonechat.errors import StonechatError
+from stonechat.exchange_row import Row
 from stonechat_agent import status
 from stonechat_agent.commands.arguments import WrongUsage
 from stonechat_agent.commands.picture import View, picture
@@ -62,6 +63,10 @@ class Eyes:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._reader: Reader | None = None
+        self._second = -1
+        self._version = ""
+        self._latest: list[Row] | None = None
+        self._now: dict[str, float] = {}
 
     def __enter__(self) -> Eyes:
         return self
@@ -76,9 +81,14 @@ class Eyes:
         found: dict[str, Any] | None = None
         try:
             found = status.fetch(self._settings)
+            self._hear()
         except StonechatError as error:
             faults.append(str(error))
+            self._latest, self._now, self._version, self._second = None, {}, "", -1
         at_ms = now_ms()
+        rows: list[Row] = []
+        rate: float | None = None
+        findings: dict[str, int] = {}
         try:
             if self._reader is None:
                 self._reader = Reader(self._settings.journal.path)
@@ -86,8 +96,22 @@ class Eyes:
             rate, findings = _generated(self._reader, at_ms), _findings(self._reader, at_ms)
         except JournalUnreadable as error:
             faults.append(str(error))
-            rows, rate, findings = [], None, {}
-        return View(at_ms, found, "\n".join(faults), rows, rate, findings)
+        if self._latest is not None:
+            # The agent knows what the journal has not written yet, but not as many.
+            told = {row["id"] for row in self._latest}
+            rows = [*self._latest, *(row for row in rows if row["id"] not in told)]
+        return View(at_ms, found, self._now, "\n".join(faults), rows, rate, findings)
+
+    def _hear(self) -> None:
+        """Take what is new of ``/v1/recent``. Raises NoAgent."""
+        told = status.fetch(self._settings, f"/v1/recent?after={self._second}&seen={self._version}")
+        self._latest = told.get("exchanges", self._latest)
+        self._version = str(told.get("version", ""))
+        series = told.get("series", {})
+        if series.get("t"):
+            self._second = series["t"][-1]
+            latest = {name: values[-1] for name, values in series.items() if name != "t"}
+            self._now = {name: value for name, value in latest.items() if value is not None}
 
 
 def _generated(reader: Reader, at_ms: int) -> float:

@@ -30,6 +30,7 @@ from stonechat_agent.pipeline import Snapshot
 from stonechat_agent.settings import load
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
+RECENT = {"version": "1", "series": {"t": [7], "cpu": [0.25], "memory": [None], "in_flight": [1]}}
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -53,7 +54,7 @@ def agent(device: Device, answer: dict[str, Any]) -> Iterator[None]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps(answer).encode()
+            body = json.dumps(RECENT if self.path.startswith("/v1/recent") else answer).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -156,6 +157,8 @@ def test_it_draws_engines_device_exchanges_and_losses(on_terminal: OnTerminal) -
     assert lines[0].endswith("all well")
     for part in (
         "engine   engine up",
+        "CPU 25%  memory -",
+        "1 under way, ",
         "lost     2 window.full",
         "findings repetition 1",
         "gemma3:1b",
@@ -259,23 +262,14 @@ def test_without_a_terminal_it_says_what_to_do(seen: Device) -> None:
     assert done.stderr.endswith("is no terminal that can be drawn on\n  hint: --once prints one picture\n")
 
 
-def test_what_the_agent_knows_of_now_comes_before_means(
-    seen: Device, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = {
-        "cpu_utilization": 0.5,
-        "memory_utilization": None,
-        "temperature_celsius": 71.25,
-        "throttled": ["heat"],
-    }
-    found = status(seen, now=now)
-    found["engines"][0]["in_flight"] = 2
-    view = View(NOW_MS, found, "", [], 12.5, {})
+def test_what_is_known_of_this_second_comes_before_means(seen: Device) -> None:
+    now = {"cpu": 0.5, "temperature": 71.25, "throttled": 1.0, "in_flight": 2.0}
+    view = View(NOW_MS, status(seen), now, "", [], 12.5, {})
     text = "\n".join(picture(view, NOW_MS, 24, Terminal(environ={})))
-    assert "CPU 50%  memory -  71.2 C  throttled: heat" in text
+    assert "CPU 50%  memory -  71.2 C  throttled" in text
     assert "mean of" not in text
-    assert ", 2 under way" in text
-    assert "12.5 tokens/s in all over the last minute" in text
+    assert "2 under way, 12.5 tokens/s in all over the last minute, unknown each" in text
     assert "\x1b" not in text
     late = picture(view, NOW_MS + 10_000, 24, Terminal(environ={}))
     assert ", 10.0s ago" in late[0]
+    assert "mean of 60 s" in "\n".join(picture(view._replace(now={}), NOW_MS, 24, Terminal(environ={})))
