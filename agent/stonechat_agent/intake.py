@@ -13,6 +13,7 @@ names the key and never holds a text. A key that is absent or null is unknown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -34,6 +35,7 @@ MAX_NAME = 256
 _MOST = 1 << 53  # as a count, and as nanoseconds: 104 days
 _MOST_MS = 253_402_300_799_999  # the end of the year 9999
 _NS = 1_000_000_000
+_ISO = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:[.,](\d{1,9}))?(Z|z|[+-]\d\d:?\d\d)?", re.ASCII)
 
 _PHASES = {
     "queue": "queue_duration",
@@ -323,19 +325,27 @@ def _instants(given: Mapping[str, Any], exchange: Exchange, is_row: bool, now_ns
 
 
 def _start(value: object) -> int:
-    if isinstance(value, str) and len(value) <= 40:
-        try:
-            # Python 3.10 does not know the Z.
-            told = datetime.fromisoformat(value[:-1] + "+00:00" if value[-1:] in ("Z", "z") else value)
-        except ValueError:
-            told = None
-        if told is not None and told.tzinfo is None:
-            raise Unfit("start: must name its time zone, such as 2026-01-31T12:00:00Z")
-        if told is not None:
-            value = round(told.timestamp() * 1000)
+    if isinstance(value, str):
+        value = _iso(value)
     if type(value) in (int, float) and 0 <= value <= _MOST_MS:  # type: ignore[operator]
         return int(value)  # type: ignore[call-overload, no-any-return]
     raise Unfit("start: must be ISO 8601, such as 2026-01-31T12:00:00Z, or milliseconds since 1970")
+
+
+def _iso(text: str) -> int | None:
+    """Ms since 1970; None for what is no date and time. Python before 3.11 knows but a part of the forms."""
+    match = _ISO.fullmatch(text)
+    if match is None:
+        return None
+    day, time, fraction, zone = match.groups()
+    if zone is None:
+        raise Unfit("start: must name its time zone, such as 2026-01-31T12:00:00Z")
+    offset = "+00:00" if zone in "Zz" else f"{zone[:3]}:{zone[-2:]}"
+    try:
+        told = datetime.fromisoformat(f"{day}T{time}.{(fraction or '')[:6]:0<6}{offset}")
+    except ValueError:
+        return None
+    return round(told.timestamp() * 1000)
 
 
 def _texts(given: Mapping[str, Any], exchange: Exchange, is_row: bool) -> None:

@@ -120,6 +120,21 @@ def test_an_exchange_without_a_start_began_its_duration_ago() -> None:
 
 
 @pytest.mark.parametrize(
+    ("start", "after_ms"),
+    [
+        ("2026-01-31T12:00:00Z", 0),
+        ("2026-01-31 12:00:00.5z", 500),
+        ("2026-01-31T13:00:00,123456789+0100", 123),
+        ("2026-01-31T06:30:00.001-05:30", 1),
+        (NOW_MS, 0),
+        (NOW_MS + 0.9, 0),
+    ],
+)
+def test_when_it_began(start: object, after_ms: int) -> None:
+    assert taken({"start": start}).wall_ms == NOW_MS + after_ms
+
+
+@pytest.mark.parametrize(
     ("told", "outcome", "error_type"),
     [
         ({"error": "CUDA error: out of memory"}, Outcome.ERROR, "out_of_memory"),
@@ -158,6 +173,8 @@ def test_how_it_ended(told: dict[str, Any], outcome: Outcome, error_type: str | 
         ({"input_tokens": 1, "input_tokens_from": "guess"}, "input_tokens_from: must be one of engine"),
         ({"start": "yesterday"}, "start: must be ISO 8601"),
         ({"start": ""}, "start: must be ISO 8601"),
+        ({"start": "2026-02-30T12:00:00Z"}, "start: must be ISO 8601"),
+        ({"start": "2026-01-31T12:00:00+99:00"}, "start: must be ISO 8601"),
         ({"start": "2026-01-31T12:00:00"}, "start: must name its time zone"),
         ({"start": True}, "start: must be ISO 8601"),
         ({"start": float("inf")}, "start: must be ISO 8601"),

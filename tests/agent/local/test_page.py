@@ -171,7 +171,7 @@ class TestPage:
             assert page.locator("#rows tr").first.inner_text() == before
             page.get_by_role("button", name="Show 1 newer exchange").click()
             page.locator("#rows tr").first.get_by_text("fresh:1b").wait_for()
-            assert page.locator("#newer").is_hidden()
+            assert not page.locator("#newer").is_visible()
 
     def test_an_exchange_opens_by_keyboard_and_stays_open(self, device: Device, visit: Open) -> None:
         with serving(device) as address:
