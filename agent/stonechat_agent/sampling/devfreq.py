@@ -8,6 +8,7 @@ may read.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 
@@ -64,6 +65,8 @@ class Devfreq:
 
     def read(self, now_ns: int) -> Iterator[Reading]:
         if self._gpu is not None:
+            if not os.path.exists(self._gpu.place):
+                raise Absent("the GPU is gone; a driver was unloaded or loaded anew")
             yield from together([self._gpu.read()])
         if self._npu is not None:
             # "NPU load:  Core0: 12%, Core1:  0%, Core2:  0%,", and without names where there is one core.
@@ -86,6 +89,7 @@ def npu_paths(proc: str, sys: str) -> tuple[str, str]:
 
 class _Gpu:
     def __init__(self, place: str, zone: File | None) -> None:
+        self.place = place
         self._now = File(f"{place}/cur_freq", head=32)
         listed = [
             int(word)

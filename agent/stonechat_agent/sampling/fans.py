@@ -6,6 +6,7 @@ stops all cores for milliseconds, sometimes hundreds of them (kernel documentati
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 
@@ -50,6 +51,8 @@ class Fans:
         speeds = [
             speed for speed in map(read_int, self._paths) if speed is not None and 0 <= speed <= HIGHEST
         ]
+        if not speeds and not any(map(os.path.exists, self._paths)):
+            raise Absent("the fans are gone; a driver was unloaded or loaded anew")
         if speeds:
             yield Reading(FAN_SPEED, max(speeds))
 

@@ -10,6 +10,7 @@ Battery: kernel documentation, ABI/testing/sysfs-class-power.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -119,6 +120,8 @@ class Rails:
         elapsed_ns, self._last_ns = now_ns - self._last_ns if self._last_ns else 0, now_ns
         known_uw = [part for part in parts_uw if part is not None and 0 <= part <= HIGHEST_W * 1_000_000]
         if len(known_uw) < len(parts_uw):
+            if not any(os.path.exists(file.path) for file in self._files()):
+                raise Absent("the power sensors are gone; a driver was unloaded or loaded anew")
             return  # a sum without one of its parts is none
         yield Reading(POWER, sum(known_uw) // 1_000)
         if elapsed_ns > 0:
@@ -126,8 +129,11 @@ class Rails:
             energy_mj, self._rest_uj = divmod(added_uj, 1_000)
             yield Reading(ENERGY, energy_mj)
 
+    def _files(self) -> list[File]:
+        return [*(file for rail in self._rails for file in rail), *self._meters]
+
     def close(self) -> None:
-        for file in (*(file for rail in self._rails for file in rail), *self._meters):
+        for file in self._files():
             file.close()
         self._rails, self._meters = [], []
 
@@ -240,6 +246,8 @@ class Battery:
         if now_ns < self._next_ns:
             return
         self._next_ns = now_ns + self.EVERY_NS
+        if not any(os.path.exists(f"{place}/type") for place in self._batteries):
+            raise Absent("the battery is gone")
         charges = [
             charge
             for charge in (read_int(f"{place}/capacity") for place in self._batteries)

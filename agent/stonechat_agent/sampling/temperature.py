@@ -6,7 +6,7 @@ hwmon/k10temp.rst, driver-api/thermal/sysfs-api.rst (``thermal_zone*/type`` and 
 
 from __future__ import annotations
 
-import errno
+import os
 import re
 from collections.abc import Iterator
 
@@ -67,16 +67,14 @@ class Temperature:
 
     def read(self, now_ns: int) -> Iterator[Reading]:
         hottest = None
-        gone = 0
         for sensor in self._sensors:
             try:
                 value = whole(sensor.read())
-            except OSError as error:
-                gone += error.errno in (errno.ENOENT, errno.ENODEV, errno.ENXIO)
+            except OSError:
                 continue
             if value is not None and LOWEST <= value <= HIGHEST:
                 hottest = value if hottest is None else max(hottest, value)
-        if gone == len(self._sensors):
+        if hottest is None and not any(os.path.exists(sensor.path) for sensor in self._sensors):
             raise Absent("the processor sensors are gone; a driver was unloaded or loaded anew")
         if hottest is not None:
             yield Reading(TEMPERATURE, round(hottest / 100))

@@ -148,8 +148,9 @@ def test_what_psutil_gives_where_there_is_no_proc(named: Named, tmp_path: Path) 
     assert readings["system.memory.limit"] == psutil.virtual_memory().total >> 20
     assert readings["stonechat.engine.up e"] == 10000
     assert readings["stonechat.engine.threads e"] >= 1
-    assert readings["stonechat.engine.cpu.utilization e"] > 1000
-    assert readings["stonechat.agent.cpu.utilization"] > 1000
+    # It was busy all the time, though on a busy machine it got little of it.
+    assert readings["stonechat.engine.cpu.utilization e"] > 200
+    assert readings["stonechat.agent.cpu.utilization"] > 200
     assert readings["system.filesystem.free"] > 0
     sampler.close()
 
