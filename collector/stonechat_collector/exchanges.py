@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, Table, delete, func, select
 
 from stonechat import exchange_texts
 from stonechat.exchange_texts import Texts
@@ -129,16 +129,20 @@ def _bound_number(connection: Connection, device: str) -> None:
 
 def _bound_texts(connection: Connection, device: str) -> None:
     table = schema.exchange_texts
-    query = (
+    held = connection.scalar(select(func.sum(table.c.size)).where(table.c.device == device)) or 0
+    if held <= MAX_TEXT:
+        return
+    earliest = (
         select(table.c.id, table.c.size)
         .where(table.c.device == device)
-        .order_by(table.c.received.desc(), table.c.id.desc())
+        .order_by(table.c.received, table.c.id)
     )
-    held = 0
     beyond = []
-    for id, size in connection.execute(query):
-        held += size
-        if held > MAX_TEXT:
+    with connection.execute(earliest) as rows:
+        for id, size in rows:
+            if held <= MAX_TEXT:
+                break
+            held -= size
             beyond.append((device, id))
     _delete(connection, table, beyond)
 

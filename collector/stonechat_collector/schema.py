@@ -188,7 +188,7 @@ exchanges = Table(
     Column("upload", Text, nullable=False),
     Column("texts", Boolean, nullable=False),  # whether texts came with it, be they still here or not
     Index("exchanges_start", "device", "start", "id"),
-    Index("exchanges_received", "device", "received"),
+    Index("exchanges_received", "device", "received", "id"),  # all that the bound in number looks at
     Index("exchanges_age", "received"),
 )
 
@@ -202,7 +202,9 @@ exchange_texts = Table(
     Column("size", BigInteger, nullable=False),  # characters
     Column("body", _JSON, nullable=False),  # stonechat.exchange_texts
     Column("folded", Text, nullable=False),
-    Index("exchange_texts_received", "device", "received"),
+    Index(
+        "exchange_texts_received", "device", "received", "id", "size"
+    ),  # likewise, of the bound in characters
 )
 
 rejected = Table(
