@@ -27,6 +27,10 @@ FIGURES = (
 )
 
 
+_NONE_IS_KNOWN = ("error_type", "user", "conversation", "tool_calls")
+"""Where nothing stands, nothing went wrong, nobody was named and nothing was called."""
+
+
 class Group:
     """The figures of some exchanges. Durations are us, as in their rows."""
 
@@ -106,7 +110,7 @@ def cells(key: Sequence[Any], group: Group, names: Sequence[str]) -> list[str]:
 
 def _shown(value: Any, name: str) -> str:
     if value is None:
-        return NONE if BY_NAME[name].kind is FieldKind.WORDS else UNKNOWN
+        return NONE if BY_NAME[name].kind is FieldKind.WORDS or name in _NONE_IS_KNOWN else UNKNOWN
     if isinstance(value, bool):
         return "yes" if value else "no"
     return str(value)

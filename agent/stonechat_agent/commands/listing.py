@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 COLUMNS: tuple[Column, ...] = (
     Column("ID", least=13),
     Column("TIME", rank=2, right=True, least=8),
-    Column("MODEL", least=16, cut_to=10),
+    Column("MODEL", least=16, cut_to=11),
     Column("OUTCOME", least=7, cut_to=7),
     Column("TTFT", rank=3, right=True, least=6),
     Column("DURATION", rank=4, right=True, least=6),

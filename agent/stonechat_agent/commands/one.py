@@ -165,8 +165,12 @@ def _judgements(row: Row, terminal: Terminal) -> Iterator[str]:
     yield terminal.styled("judged", "bold")
     if "findings" in row:
         yield _line("findings", terminal.styled(harmless(", ".join(row["findings"])), "yellow"))
-    for name, score in sorted(row.get("scores", {}).items(), key=lambda item: -item[1]):
-        yield _line(harmless(name), f"{score:.3g}")
+    scores = sorted(row.get("scores", {}).items(), key=lambda item: -item[1])
+    for name, score in scores:
+        if score:
+            yield _line(harmless(name), f"{score:.3g}")
+    if zeros := [name for name, score in scores if not score]:
+        yield _line("0", harmless(", ".join(zeros)))
     if "notes" in row:
         yield _line("notes", harmless(", ".join(row["notes"]).replace("_", " ")))
 

@@ -114,19 +114,19 @@ def _traffic(view: View, status: Mapping[str, Any]) -> Iterator[Line]:
     recent = status["recent"]
     rate = recent.get("tokens_per_second")
     each = f"{UNKNOWN} each" if rate is None else f"{figures.rate(rate)} tokens/s each"
-    together = figures.rate(view.tokens_per_second)
     going = "" if "in_flight" not in view.now else f"{view.now['in_flight']:.0f} under way, "
+    together = f"{figures.rate(view.tokens_per_second)} tokens/s in all (1 min)"
+    yield _labelled("speed", [(going, "bold"), (f"{each}, {together}", "")])
+    failed, p50, p95 = recent["errors"], recent["ttft_p50_seconds"], recent["ttft_p95_seconds"]
+    first = f"first token {_seconds(p50)}" + (f" p50, {_seconds(p95)} p95" if p95 is not None else "")
     yield _labelled(
-        "speed", [(going, "bold"), (f"{together} tokens/s in all over the last minute, {each}", "")]
+        "traffic",
+        [
+            (f"{recent['exchanges']} in {_span(recent['span_seconds'])}, ", ""),
+            (f"{failed} failed", "red" if failed else ""),
+            (f", {recent['aborted']} aborted, {first}", ""),
+        ],
     )
-    failed = recent["errors"]
-    pieces = [(f"{recent['exchanges']} exchanges, ", ""), (f"{failed} failed", "red" if failed else "")]
-    first = (
-        f"first token {_seconds(recent['ttft_p50_seconds'])} p50 {_seconds(recent['ttft_p95_seconds'])} p95"
-    )
-    pieces.append((f", {recent['aborted']} aborted, {first}", ""))
-    pieces.append((f"  in {_span(recent['span_seconds'])}", "dim"))
-    yield _labelled("traffic", pieces)
 
 
 def _agent(status: Mapping[str, Any]) -> Iterator[Line]:

@@ -268,7 +268,8 @@ def test_what_is_known_of_this_second_comes_before_means(seen: Device) -> None:
     text = "\n".join(picture(view, NOW_MS, 24, Terminal(environ={})))
     assert "CPU 50%  memory -  71.2 C  throttled" in text
     assert "mean of" not in text
-    assert "2 under way, 12.5 tokens/s in all over the last minute, unknown each" in text
+    assert "traffic  0 in 60 s, 0 failed, 0 aborted, first token unknown" in text
+    assert "2 under way, unknown each, 12.5 tokens/s in all (1 min)" in text
     assert "\x1b" not in text
     late = picture(view, NOW_MS + 10_000, 24, Terminal(environ={}))
     assert ", 10.0s ago" in late[0]
