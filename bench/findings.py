@@ -252,6 +252,23 @@ def recall(folder: Path) -> None:
         f"{kind} {100 * sum(found) / len(found):.0f} %" for kind, found in sorted(any_of.items())))  # fmt: skip
 
 
+def quotes(folder: Path) -> None:
+    """Print alarms of ``prompt_leak`` where the system turn holds the documents that the answer rightly quotes."""
+    print("\nprompt_leak, documents in the system turn: ", end="")
+    told = []
+    for source in ("quality/clapnq_grounded", "quality/mtrag_human", "quality/finegrained_qa_feedback"):
+        tier0, alarms, found = Tier0(b"bench"), 0, rows(folder, source)
+        for row in found:
+            made = exchange(row["prompt"], row["response"])
+            assert made.transcript is not None
+            made.transcript.turns.insert(
+                0, Turn("system", f"{SYSTEM}\nAnswer by these documents:\n{row['context']}")
+            )
+            alarms += "prompt_leak" in judged(tier0, made).findings
+        told.append(f"{source.partition('/')[2]} {alarms} of {len(found)}")
+    print(", ".join(told))
+
+
 def timing(folder: Path) -> None:
     """Print microseconds of processor time an answer."""
     made = [
@@ -293,6 +310,7 @@ def main() -> None:
         return
     refusals(options.data, REFUSALS, 0 if options.tuning else 1)
     recall(options.data)
+    quotes(options.data)
     timing(options.data)
 
 

@@ -168,7 +168,7 @@ def _by_words(text: str) -> str | None:
     # Distinct words: a name such as "Die Linke" or a column of "no" gives one word many times.
     if (
         hits[code] < 0.2 * len(words)
-        or len(seen[code]) < (3 if len(words) < 30 else 6)
+        or len(seen[code]) < (3 if len(words) < 8 else 4 if len(words) < 30 else 6)
         or points[code] < 1.8 * second
     ):
         return None

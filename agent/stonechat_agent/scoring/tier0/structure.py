@@ -10,6 +10,7 @@ from stonechat.transcript import ToolCall
 
 _JSON_BOUND = 1 << 20
 _FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})([^\n]*)$", re.MULTILINE)
+_LANGUAGE = re.compile(r" ?[A-Za-z][A-Za-z0-9+#.-]*\s*")  # after an opening fence
 _TEMPLATE = re.compile(
     r"<\|(?:im_start|im_end|im_sep|endoftext|eot_id|eom_id|start_header_id|end_header_id|begin_of_text|end_of_text|user"
     r"|assistant|system|end|endofprompt|return|channel|message|start|pad|fim_prefix|fim_middle|fim_suffix|tool_call"
@@ -78,8 +79,8 @@ def unclosed(answer: str) -> float:
     for mark, rest in _FENCE.findall(answer):
         if not opened:
             opened = "" if mark[0] == "`" and "`" in rest else mark
-        elif mark[0] == opened[0] and len(mark) >= len(opened) and not rest.strip():
-            opened = ""
+        elif mark[0] == opened[0] and len(mark) >= len(opened) and not _LANGUAGE.fullmatch(rest):
+            opened = ""  # text behind the closing fence is wrong too, but harmless
     return 0.75 if opened else 0.0
 
 
