@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .engines import reach
-from .finding import Finding, Patient, State
+from .finding import SERVICE_USER, Finding, Patient, State, user_name
 
 
 def check(patient: Patient) -> Iterator[Finding]:
@@ -27,6 +27,6 @@ def check(patient: Patient) -> Iterator[Finding]:
             "agent",
             State.MISSING,
             f"none answers at {listen}",
-            "what follows is what this user may see",
-            "systemctl start stonechat-agent, or stonechat agent",
+            f"what follows is what {user_name()} may see, which need not be what the service's user may",
+            f"systemctl start stonechat-agent, or stonechat agent; or sudo -u {SERVICE_USER} stonechat doctor",
         )

@@ -93,9 +93,12 @@ def render(areas: Sequence[Area]) -> str:
     for area in areas:
         lines += ["", area.name]
         for finding in area.findings:
-            lines.append(_wrapped(f"  {finding.state.value:8} {finding.name:18}", finding.text))
+            # What costs nothing here needs one line, not three.
+            idle = finding.state is State.MISSING and finding.costs.startswith("nothing")
+            text = f"{finding.text} (costs {finding.costs})" if idle else finding.text
+            lines.append(_wrapped(f"  {finding.state.value:8} {finding.name:18}", text))
             if finding.state is not State.OK:
-                lines += [_wrapped(f"{_INDENT}costs: ", finding.costs)] if finding.costs else []
+                lines += [_wrapped(f"{_INDENT}costs: ", finding.costs)] if finding.costs and not idle else []
                 lines += [_wrapped(f"{_INDENT}do: ", finding.do)] if finding.do else []
     return "\n".join(lines) + "\n"
 

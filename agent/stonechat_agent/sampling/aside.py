@@ -152,10 +152,10 @@ class Aside:
         with self._lock:
             # What was asked at an earlier sample has been waited for.
             patience_s = self._patience_s if self._question == now_ns else 0.0
-            self._answered.wait_for(lambda: self._answer is not None, patience_s)
+            self._answered.wait_for(lambda: self._answer is not None, min(patience_s, PATIENCE_S))
             if self._answer is None and not self._begun:
                 self._crew.relieve()
-                self._answered.wait_for(lambda: self._answer is not None, patience_s)
+            self._answered.wait_for(lambda: self._answer is not None, patience_s)
             answer, self._answer = self._answer, None
             waited_ns = 0 if self._question is None else self._clock_ns() - self._asked_ns
         if answer is None:
