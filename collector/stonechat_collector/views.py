@@ -7,6 +7,7 @@ device stand in its row, courses over time are read from windows or from the rol
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -34,6 +35,8 @@ MAX_WINDOWS = 20_000
 
 MAX_SPAN_MS = 400 * 86_400_000
 MAX_EVENTS = 1000
+
+_CURSOR = re.compile(r"(-?[0-9]{1,18})\.([0-9]{1,18})", re.ASCII)
 
 WINDOW = "window"
 """The step that leaves windows as they are."""
@@ -456,11 +459,10 @@ def cursor_of(event: Mapping[str, Any]) -> str:
 
 
 def _cursor(text: str) -> tuple[int, int]:
-    start, _, number = text.partition(".")
-    try:
-        return int(start), int(number)
-    except ValueError:
-        raise BadRequest(f"{text!r} is no cursor", "take it from the field next of the page before") from None
+    found = _CURSOR.fullmatch(text)
+    if found is None:
+        raise BadRequest(f"{text[:64]!r} is no cursor", "take it from the field next of the page before")
+    return int(found[1]), int(found[2])
 
 
 def _event(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -223,7 +223,8 @@ def test_unknown_addresses_and_methods_are_errors_of_the_same_form(served: httpx
     assert error_of(served.get("/api/v1/nothing")) == (404, "not_found")
     assert error_of(served.post("/api/v1/devices")) == (405, "method_not_allowed")
     assert error_of(served.get("/api/v1/events?severity=loud")) == (400, "invalid_parameter")
-    assert error_of(served.get("/api/v1/events?cursor=x")) == (400, "invalid_parameter")
+    for cursor in ("x", "9" * 40 + ".1", "1." + "9" * 40, "1.2.3", "١.٢"):
+        assert error_of(served.get(f"/api/v1/events?cursor={cursor}")) == (400, "invalid_parameter"), cursor
 
 
 def test_openapi_describes_every_route_with_its_model(served: httpx.Client) -> None:
