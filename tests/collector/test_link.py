@@ -12,10 +12,17 @@ from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from sqlalchemy import func, select
 from tests.collector.conftest import wait_until
-from tests.collector.making import NOW, state_message, window, windows_message
+from tests.collector.making import (
+    NOW,
+    exchange_row,
+    exchanges_message,
+    state_message,
+    window,
+    windows_message,
+)
 
 from stonechat import topics, wire
-from stonechat_collector import schema
+from stonechat_collector import exchange_views, schema
 from stonechat_collector.ingest import Ingest
 from stonechat_collector.link import Link, Target
 from stonechat_collector.messages import Message
@@ -100,6 +107,17 @@ def test_what_is_published_is_stored_and_acknowledged(broker_port: int, store: S
         wait_until(lambda: device.taken() == ((1, 40),))
         device.leave()
     assert windows_in(store) == 40
+
+
+def test_exchanges_are_stored_and_answered_by_the_broker_alone(broker_port: int, store: Store) -> None:
+    device = Device(broker_port)
+    with linked(broker_port, Ingest(store, lambda: NOW)):
+        device.send(exchanges_message([wire.Told(exchange_row(1)), wire.Told(exchange_row(2))]))
+        wait_until(lambda: len(exchange_views.exchanges_page(store, "kiosk-1")["exchanges"]) == 2)
+        device.send(windows_message([window(1)]))
+        wait_until(device.taken)
+    assert len(device.acks) == 1
+    device.leave()
 
 
 def test_a_device_that_vanishes_is_offline_at_once(broker_port: int, store: Store) -> None:
