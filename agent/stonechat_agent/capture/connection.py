@@ -363,6 +363,10 @@ class Connection:
             and not reading.ended
             and reading.finish is None
         ):
+            if self._client_eof:
+                # llama-server ends the answer like this, or with nothing in it, once its client sends no more.
+                self._end(pending, Outcome.ABORTED, None, closed=True)
+                return
             error = "malformed_stream" if exchange.streamed else "malformed_body"
         self._end(pending, Outcome.OK if error is None else Outcome.ERROR, error)
 
