@@ -41,9 +41,9 @@ from stonechat_agent.journal.store import Forgotten, Store
 log = logging.getLogger(__name__)
 
 BATCH_SECONDS = 2.0
-SLOW_BATCH_SECONDS = 10.0
+SLOW_BATCH_SECONDS = 20.0
 BATCH_ENTRIES = 64
-PACE_BYTES = 1536
+PACE_BYTES = 768
 """Bytes a second that are written, on average, before batches become longer."""
 PENDING_BOUND = 1000
 """What may wait to be written: exchanges, events and changes, ..."""

@@ -64,6 +64,7 @@ class Store:
         self._bound = max_size // PAGE
         # When this writes the log back is decided in `commit`, where what it wrote is counted.
         self._db.execute("PRAGMA wal_autocheckpoint=0")
+        self._db.execute("PRAGMA cache_size=-512")
         self._wal_bound = max(64, min(1024, self._bound // 16)) * PAGE
         self._wal_size = self._size_of_wal()
         self.written = 0
@@ -305,8 +306,9 @@ class Store:
         self.written += max(0, size - self._wal_size)
         self._wal_size = size
         if size >= self._wal_bound:
-            _, _, moved = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            self.written += max(0, moved) * PAGE
+            pages = self._pages_in_wal()
+            busy, _, _ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self.written += 0 if busy else pages * PAGE
             self._wal_size = self._size_of_wal()
 
     @contextlib.contextmanager
@@ -324,6 +326,14 @@ class Store:
 
     def _free_pages(self) -> int:
         return int(self._db.execute("PRAGMA freelist_count").fetchone()[0])
+
+    def _pages_in_wal(self) -> int:
+        """How many pages the log has something for, which are what a checkpoint writes."""
+        # https://sqlite.org/fileformat2.html#the_write_ahead_log: after 32 bytes, frames of 24 bytes and a page each; a
+        # frame begins with its page's number. The log is cut off at each checkpoint, so that none is an old one.
+        with open(f"{self.path}-wal", "rb") as file:
+            log = file.read(4 * self._wal_bound)
+        return len({log[at : at + 4] for at in range(32, len(log), 24 + PAGE)})
 
     def _size_of_wal(self) -> int:
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import count
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ class Talk:
         self.conversations = Conversations(Pseudonyms(KEY))
         self._ids = map(str, count())
 
-    def say(self, *texts: str, answer: str = "ok", system: str = "", **more: str) -> str | None:
+    def say(self, *texts: str, answer: str = "ok", system: str = "", **more: Any) -> str | None:
         """One exchange whose texts are of user and assistant in turn."""
         turns = [Turn("system", system)] if system else []
         turns += [Turn("assistant" if at % 2 else "user", text) for at, text in enumerate(texts)]

@@ -201,7 +201,7 @@ def test_what_is_chosen_is_given_until_it_is_marked_sent(directory: Path) -> Non
 def test_unsent_ends_when_the_journal_stops(directory: Path) -> None:
     with running(directory) as one:
         found: list[Any] = []
-        asking = threading.Thread(target=lambda: [found.append(one.unsent(1)) for _ in range(200)])
+        asking = threading.Thread(target=lambda: found.extend(one.unsent(1) for _ in range(200)))
         asking.start()
     asking.join(5)
     assert not asking.is_alive()
@@ -362,6 +362,44 @@ def test_a_batch_is_one_commit(directory: Path, monkeypatch: pytest.MonkeyPatch)
                 seen.add(db.execute("SELECT count(*) FROM exchanges").fetchone()[0])
                 time.sleep(0.005)
     assert seen == {0, writer.BATCH_ENTRIES - 1}
+
+
+def test_batches_become_longer_where_more_is_written_than_the_pace_allows(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_PACE_BURST", 5000)
+
+    def seconds_until_written() -> float:
+        began = time.monotonic()
+        one.put(exchange(said()))
+        until(lambda: not one.stats().waiting)
+        return time.monotonic() - began
+
+    with running(directory) as one:
+        until(lambda: one.stats().size)
+        assert seconds_until_written() < writer.SLOW_BATCH_SECONDS / 2
+        assert seconds_until_written() > writer.SLOW_BATCH_SECONDS / 2
+
+
+def test_the_bytes_that_are_written_are_counted(directory: Path) -> None:
+    from stonechat.exchange_row import to_row
+    from stonechat_agent.journal import rows
+    from stonechat_agent.journal.store import Store
+
+    def asked_to_write() -> int:
+        status = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+        return int(status["wchar"])
+
+    store = Store(str(directory / FILE), 8 << 20)
+    before = asked_to_write()
+    for _ in range(400):
+        store.begin()
+        row = rows.checked(to_row(exchange(user="u-1")))
+        store.insert(row, rows.texts_of(said("heron " * 40)), KEPT, None)
+        store.commit()
+    measured = asked_to_write() - before
+    assert store.written == pytest.approx(measured, rel=0.05)
+    store.close()
 
 
 def test_random_work_leaves_a_sound_file(directory: Path) -> None:
