@@ -35,7 +35,8 @@ NOTES = {
     "filesystem": Note("room on the spool's file system"),
     "network": Note("bytes sent and received", _NO_PROC),
     "temperature": Note(
-        "heat", "a virtual machine has no sensor; on a PC load coretemp or k10temp (modprobe)"
+        "how hot the processor is",
+        "a virtual machine has no sensor; on a PC load coretemp or k10temp (modprobe)",
     ),
     "throttle": Note(
         "whether heat or power holds the processor back",

@@ -147,6 +147,40 @@ def test_gpus_are_named_and_tell_the_class(plant: Plant) -> None:
     assert described["class"] == "x86_64-4c-16g-2x-geforce-rtx-4090"
 
 
+def test_a_card_of_amds_tells_the_class_and_a_processors_own_gpu_does_not(plant: Plant) -> None:
+    tree = plant("x86")
+    device = "sys/class/drm/card1/device"
+    tree.write(f"{device}/uevent", "DRIVER=amdgpu\nPCI_ID=1002:744C\nPCI_SLOT_NAME=0000:03:00.0\n")
+    tree.write(f"{device}/mem_info_vram_total", f"{24 << 30}\n")
+    uevent = "DRIVER=i915\nPCI_ID=8086:9BC8\nPCI_SLOT_NAME=0000:00:02.0\n"
+    tree.write("sys/class/drm/card0/device/uevent", uevent)
+    tree.write("sys/class/drm/card2/device/uevent", "DRIVER=ast\nPCI_ID=1A03:2000\n")
+    described = facts(tree)
+    assert described["gpus"] == [
+        {"driver": "i915", "name": "Intel 9bc8", "integrated": True},
+        {"driver": "amdgpu", "name": "AMD 744c", "memory_mib": 24576},
+    ]
+    assert described["class"] == "x86_64-4c-16g-amd-744c"
+    tree.write(f"{device}/product_name", "Radeon RX 7900 XTX\n")
+    assert facts(tree)["class"] == "x86_64-4c-16g-radeon-rx-7900-xtx"
+
+
+@pytest.mark.parametrize(
+    ("status", "modes", "expected"),
+    [
+        ("pmode:0002 fmode:quiet", "< POWER_MODEL ID=2 NAME=MAXN_SUPER >\n", "MAXN_SUPER"),
+        ("pmode:0002", "< POWER_MODEL ID=12 NAME=15W >\n", "mode 2"),
+        ("pmode:0000", "", "mode 0"),
+        ("nonsense", "< POWER_MODEL ID=0 NAME=MAXN >\n", None),
+    ],
+)
+def test_the_power_mode_of_a_jetson(plant: Plant, status: str, modes: str, expected: str | None) -> None:
+    tree = plant("none")
+    tree.write("var/lib/nvpmodel/status", f"{status}\n")
+    tree.write("etc/nvpmodel.conf", modes)
+    assert facts(tree, "aarch64", var=str(tree.root / "var")).get("power_mode") == expected
+
+
 def test_a_machine_without_proc_is_described_by_psutil(plant: Plant) -> None:
     described = facts(plant("none"), "arm64")
     assert described["memory_mib"] % 64 == 0
