@@ -82,7 +82,7 @@ def _replay(recording: Recording, directory: str, settings: Settings, show: _Pro
         min_free=settings.spool.min_free_bytes,
         window_step_ms=window_ms,
     )
-    replay = Replay(_desk(recording, directory, settings, journal), spool, clock, window_ms)
+    replay = Replay(_desk(directory, settings, journal), spool, clock, window_ms)
     journal.start()
     try:
         for done, (end_ms, exchange) in enumerate(recording.exchanges(), 1):
@@ -112,12 +112,13 @@ def _replay(recording: Recording, directory: str, settings: Settings, show: _Pro
     }
 
 
-def _desk(recording: Recording, directory: str, settings: Settings, journal: Journal) -> Desk:
+def _desk(directory: str, settings: Settings, journal: Journal) -> Desk:
     key = load_key(directory)
     return Desk(
         random_bits=secrets.randbits,
-        # Whoever has the file says what its models are called: no engine is there to be asked.
-        models=KnownModels(recording.models),
+        models=KnownModels(
+            {}
+        ),  # asked of what a relay met alone: a recording's models are called as it calls them
         ask=lambda _: False,
         used=lambda _: None,
         pseudonyms=Pseudonyms(key),

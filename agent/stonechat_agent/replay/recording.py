@@ -27,8 +27,6 @@ STDIN = "-"
 MAX_LINE = 4 << 20
 MOST_TOLD = 20
 """Lines that are named with what is wrong with them; the others are counted."""
-MOST_MODELS = 256
-"""Models of an engine that are told apart."""
 
 _GZIP = b"\x1f\x8b"
 _NS_PER_MS = 1_000_000
@@ -60,8 +58,6 @@ class Recording:
         self.bad: list[Bad] = []
         """The first of the lines that are no exchanges."""
         self.bad_lines = 0
-        self.models: dict[str, set[str]] = {}
-        """Names of models by engine."""
         self._file = self._seekable(path)
         self._ends = array("q")
         self._offsets = array("q")
@@ -89,7 +85,7 @@ class Recording:
         return (min(self._ends), max(self._ends)) if self._ends else None
 
     def scan(self, progress: Progress) -> None:
-        """Read it for the first time: afterwards ``bad``, ``models`` and the length are known."""
+        """Read it for the first time: afterwards ``bad``, ``span`` and the length are known."""
         size = self._file.seek(0, io.SEEK_END)
         self._file.seek(0)
         offset = 0
@@ -120,10 +116,6 @@ class Recording:
         self._ordered = self._ordered and (not self._ends or end >= self._ends[-1])
         self._ends.append(end)
         self._offsets.append(offset)
-        names = self.models.setdefault(exchange.engine, set())
-        for name in (exchange.response_model, exchange.request_model):
-            if name is not None and len(names) < MOST_MODELS:
-                names.add(name)
 
     def _lines(self) -> Iterator[bytes]:
         """The lines; of one beyond the bound only a beginning, which is no JSON."""

@@ -88,8 +88,12 @@ def test_exchanges_of_a_second_are_counted_and_averaged() -> None:
     failed.outcome = Outcome.ERROR
     series.ended(5 * NS + 10, failed)
     series.ended(6 * NS, Exchange("engine"))
-    told = series.since(-1, 7 * NS)
-    assert told["exchanges"] == [3.0, 1.0]
-    assert told["failed"] == [1.0, 0.0]
-    assert told["ttft"] == [1.0, None]
-    assert told["speed"] == [10.0, None]
+    series.ended(7 * NS, answered(ttft=0.25, tokens=3))
+    told = series.since(-1, 8 * NS)
+    assert told["exchanges"] == [3.0, 1.0, 1.0]
+    assert told["failed"] == [1.0, 0.0, 0.0]
+    assert told["ttft"] == [1.0, None, 0.25]
+    assert told["speed"] == [10.0, None, 1.0]
+    series.ended(8 * NS, answered(ttft=0.5))
+    series.ended(8 * NS, answered(ttft=0.75))
+    assert series.since(7, 9 * NS)["ttft"] == [0.625]
