@@ -53,8 +53,7 @@ def test_the_shipped_set_holds_the_published_recall(bench: ModuleType, redactor:
 
 def test_lines_without_secrets_stay(bench: ModuleType, redactor: Redactor) -> None:
     plain = [line["text"] for line in bench.load() if not line["secrets"]]
-    changed = [text for text in plain if redactor.text(text) != text]
-    assert len(changed) <= 0.01 * len(plain), changed
+    assert [text for text in plain if redactor.text(text) != text] == []
 
 
 @pytest.mark.parametrize(
@@ -127,6 +126,11 @@ def test_an_own_pattern_finds_over_the_edges_of_its_pieces() -> None:
 )
 def test_arguments_stay_json(redactor: Redactor, arguments: str, redacted: str) -> None:
     assert redactor.arguments(arguments) == redacted
+
+
+def test_a_number_of_any_length_leaves_json_json(redactor: Redactor) -> None:
+    many = "9" * 5000
+    assert redactor.arguments(f"[{many}, 4111111111111111]") == f'[{many}, "[card]"]'
 
 
 def test_arguments_nested_beyond_reason_are_redacted_as_text(redactor: Redactor) -> None:

@@ -131,6 +131,13 @@ WHOLE = {
         "Das ist die Antwort, und sie ist nicht so lang, wie man denkt, aber gut.",
         turns=[Turn("system", "Antworte immer auf Deutsch."), Turn("user", "What is the answer to the question?")],
     ),
+    "a system that speaks German": chat(
+        "Das ist die Antwort, und sie ist nicht so lang, wie man denkt, aber gut.",
+        turns=[
+            Turn("system", "Du bist ein Helfer im Laden und zeigst den Kunden, wo die Waren sind."),
+            Turn("user", "What is the answer to the question?"),
+        ],
+    ),
     "Chinese": chat("热泵把室外的热量搬进屋里，就像反过来的冰箱。它比普通电暖器省电。", "热泵是怎么工作的？"),
     "Japanese": chat(
         "ヒートポンプは外の熱を家の中に移す装置です。冷蔵庫と逆の働きをします。", "ヒートポンプとは何ですか？"
@@ -159,7 +166,7 @@ WHOLE = {
         "As an AI language model, I cannot give legal advice. However, in general a lease ends in May.", "When?"
     ),
     "a talk about templates": chat("It ends with <|im_end|>.", "What does <|im_end|> mean?"),
-    "a dialogue that was asked for": chat("\nUser: Hi\nAssistant: Hello", "Write a dialogue with a chatbot."),
+    "a dialogue that was asked for": chat("Sure:\nUser: Hi\nAssistant: Hello", "Write a dialogue with a chatbot."),
     "accents": chat("Müller, café, naïve, Škoda, ÃO: all are right.", "Show me accents."),
     "one broken character": chat(PROSE + "\ufffd"),
 }  # fmt: skip
@@ -243,6 +250,7 @@ def test_a_long_answer_is_looked_at_in_head_and_tail() -> None:
         ("열펌프는 어떻게 작동하나요?", "ko"),
         ("كيف تعمل المضخة الحرارية؟", "ar"),
         ("OK", None),
+        ("de = la[en]; el = un(la); y = no[de]; que = {en: la, y: no};", None),
         ("for (int i = 0; i < n; i++) { sum += a[i]; }", None),
         ("Implement linux kernel module print EPT vcpu", None),
         ("12 34 56 78 90", None),

@@ -69,8 +69,6 @@ class Tier0:
         if said is None or exchange.operation not in (Operation.CHAT, Operation.COMPLETION):
             return None
         whole = exchange.outcome is Outcome.OK
-        if not whole and not said.answer and not said.tool_calls:
-            return None
         scores: dict[str, float] = {}
         if said.tool_calls and not said.cut and whole:
             scores["tool_call"] = structure.tool_calls(said.tool_calls, said.tools)
