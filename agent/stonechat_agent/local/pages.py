@@ -18,7 +18,7 @@ from typing import Any
 from stonechat.event import Severity
 from stonechat_agent.commands.sentences import sentence
 from stonechat_agent.journal import WHY, JournalEvent, Recent
-from stonechat_agent.local.endpoint import Page, Show, json_page
+from stonechat_agent.local.endpoint import Page, Show
 from stonechat_agent.local.series import SPAN_SECONDS, Series
 
 EXCHANGES = 50
@@ -85,17 +85,20 @@ def recent(
             "events": [_event(event) for event in found.events[:EVENTS]],
             "texts": WHY,
         }
-        version = f"{zlib.crc32(json.dumps(told, sort_keys=True).encode()):08x}"
+        latest_json = json.dumps(told, separators=(",", ":"))
+        version = f"{zlib.crc32(latest_json.encode()):08x}"
         now_ns = monotonic_ns()
-        answer = {
+        now = {
             "now": wall_ms(),
             "second": now_ns // 1_000_000_000,
             "span_seconds": SPAN_SECONDS,
             "version": version,
-            **(told if seen != version else {}),
             "series": series.since(after, now_ns),
         }
-        return json_page(answer)
+        answer = json.dumps(now, separators=(",", ":"))
+        if seen != version:
+            answer = f"{answer[:-1]},{latest_json[1:]}"
+        return Page(200, "application/json", answer.encode() + b"\n")
 
     return show
 

@@ -100,8 +100,9 @@ class Series:
         slots = [second % SPAN_SECONDS for second in range(first, now) if self._has(second)]
         told: dict[str, list[float | int | None]] = {"t": [self._seconds[slot] for slot in slots]}
         for name, column in zip(COLUMNS, self._columns, strict=True):
-            values = [_shown(column[slot]) for slot in slots]
-            if any(value is not None for value in values):
+            # NaN is the number that differs from itself.
+            values = [None if (value := column[slot]) != value else round(value, 4) for slot in slots]
+            if values.count(None) < len(values):
                 told[name] = values
         return told
 
@@ -122,7 +123,3 @@ class Series:
     def _mean(self, name: str, slot: int, value: float, n: int) -> None:
         column = self._columns[_AT[name]]
         column[slot] = value if n == 1 else column[slot] + (value - column[slot]) / n
-
-
-def _shown(value: float) -> float | None:
-    return None if math.isnan(value) else float(f"{value:.4g}")
