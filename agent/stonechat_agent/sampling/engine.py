@@ -30,7 +30,7 @@ CHARGED = metric_id("stonechat.engine.memory.charged")
 
 SEARCH_NS = 5_000_000_000
 """Between two searches of an engine that is not found, at least: each looks at every process."""
-SEARCH_SHARE = 200
+SEARCH_SHARE = 500
 """Of this many parts of the time a search may take one, however many processes the host has."""
 RENEW_NS = 3_000_000_000
 """Between two looks at which processes belong to the tree."""
@@ -53,6 +53,8 @@ class Engine:
         self._clock = clock
         self._search_ns = self._renew_ns = self._read_ns = 0
         self._rest_ns = 0
+        # Whether something listened at the upstream's port at the last search; None while there was none.
+        self._listening: bool | None = None
         self.pids: frozenset[int] = frozenset()
         """The tree's processes at the last read; any thread may look."""
 
@@ -68,6 +70,9 @@ class Engine:
         if self._found is None and now_ns >= self._search_ns:
             began_ns = self._clock.monotonic_ns()
             self._found = self._search.find()
+            if self._found is None:
+                # Not at every read: on some machines the kernel takes milliseconds to list the sockets.
+                self._listening = bool(self._search.listeners())
             took_ns = self._clock.monotonic_ns() - began_ns
             self._search_ns = now_ns + max(SEARCH_NS, SEARCH_SHARE * took_ns)
             if self._found is not None:
@@ -77,8 +82,11 @@ class Engine:
                 self._renew_ns = 0
         if self._found is None:
             # Gone; but if something listens at its port, it is not down: only who that is cannot be seen.
-            if self._last is not None and not self._search.listeners():
-                yield Reading(UP, 0, engine)
+            if self._last is not None:
+                if self._listening is None:
+                    self._listening = bool(self._search.listeners())
+                if not self._listening:
+                    yield Reading(UP, 0, engine)
             return
         if now_ns >= self._renew_ns:
             self._renew_ns = now_ns + RENEW_NS
@@ -155,6 +163,7 @@ class Engine:
 
     def _lose(self) -> None:
         self._found = None
+        self._listening = None
         self.pids = frozenset()
         self._tree.clear()
         self._drop_accounts()
