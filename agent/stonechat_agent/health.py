@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from stonechat.catalog import metric_id
 from stonechat.event import EventKind, Severity
-from stonechat.exchange import Exchange
+from stonechat.exchange import Exchange, Source
 from stonechat_agent.sampling.reading import Reading
 
 UP = metric_id("stonechat.engine.up")
@@ -35,7 +35,12 @@ class EngineHealth:
         self._met: dict[str, bool] = {}
 
     def met(self, exchange: Exchange) -> None:
-        """Note an exchange: an engine that answered is up, one that could not be reached is not."""
+        """Note an exchange: an engine that answered is up, one that could not be reached is not.
+
+        What an application tells of its own exchanges says nothing of the engine behind the relay.
+        """
+        if exchange.source is not Source.RELAY:
+            return
         if exchange.error_type in _UNREACHED and exchange.connected_ns is None:
             self._met[exchange.engine] = False
         elif exchange.first_byte_ns is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stonechat.event import EventKind
-from stonechat.exchange import Exchange
+from stonechat.exchange import Exchange, Source
 from stonechat_agent.health import RESTARTS, UP, EngineHealth
 from stonechat_agent.sampling.reading import Reading
 
@@ -38,3 +38,10 @@ def test_an_engine_that_fails_while_it_answers_is_up() -> None:
     health.met(Exchange("e", error_type="http_5xx", first_byte_ns=5))
     health.met(Exchange("e", error_type="timeout", connected_ns=1))
     assert health.sampled([])[0] == [Reading(UP, 10_000, "e")]
+
+
+def test_what_an_application_tells_says_nothing_of_the_engine() -> None:
+    health = EngineHealth(["e"])
+    health.met(Exchange("e", source=Source.RECORD, error_type="timeout"))
+    health.met(Exchange("e", source=Source.RECORD, first_byte_ns=5))
+    assert health.sampled([]) == ([], [])
