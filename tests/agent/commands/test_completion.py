@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import select
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -55,31 +59,51 @@ def fish(scripts: dict[str, Path], line: str) -> list[str]:
     return [found.split("\t")[0] for found in ask("fish", program, scripts["fish"].parent)]
 
 
-# compadd is what adds candidates in zsh; a function of that name tells what it was given. Driving the line editor
-# itself would need a pseudo terminal and its timing.
-ZSH = """\
-autoload -Uz compinit; compinit -u -D; source {script}
-compadd() {{
-    local -a names; local -i after=0
-    while (( $# )); do
-        case $1 in
-            --) after=1; shift; break ;;
-            -a) shift; names+=(${{(P)1}}); shift ;;
-            -[DOAX]) return 1 ;;
-            -*) shift ;;
-            *) break ;;
-        esac
-    done
-    print -rl -- "${{names[@]}}" "$@"
-}}
-"""
-
-
-def zsh_is_sound(script: Path) -> None:
+def zsh(scripts: dict[str, Path], typed: str) -> str:
+    """What stands on the line of a real zsh after a tab."""
     found = shutil.which("zsh")
     if found is None:
         pytest.skip("zsh is not installed")
-    subprocess.run([found, "-n", str(script)], check=True, timeout=30)
+    directory = scripts["zsh"].parent
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [found, "-f", "-i"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=directory,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(directory), "TERM": "dumb", "PS1": "READY> "},
+        start_new_session=True,
+    )
+    os.close(theirs)
+    seen = ""
+
+    def until(mark: str) -> str:
+        """What came before a mark; that is not kept."""
+        nonlocal seen
+        ends = time.monotonic() + 30
+        while mark not in seen:
+            assert time.monotonic() < ends, seen
+            if select.select([ours], [], [], 0.1)[0]:
+                seen += os.read(ours, 65536).decode()
+        before, _, seen = seen.partition(mark)
+        return before
+
+    try:
+        until("READY> ")
+        # A key that shows the line as it is by now: what the terminal shows depends on how zsh redraws.
+        show = 'show() { print -r -- "{{$BUFFER}""}" }; zle -N show; bindkey "^X" show'
+        setup = f"autoload -Uz compinit; compinit -u -D; source {scripts['zsh']}; {show}; print 'set' up"
+        os.write(ours, setup.encode() + b"\n")
+        until("set up")
+        until("READY> ")
+        os.write(ours, typed.encode() + b"\t\x18")
+        until("{{")
+        return until("}}")
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
 
 
 def test_bash_offers_commands(scripts: dict[str, Path]) -> None:
@@ -133,5 +157,19 @@ def test_the_scripts_name_every_command_and_option(scripts: dict[str, Path]) -> 
                 assert long in text, f"{script.name}: {command.name} {long}"
 
 
-def test_zsh_can_read_its_script(scripts: dict[str, Path]) -> None:
-    zsh_is_sound(scripts["zsh"])
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("stonechat che", "stonechat check "),
+        ("stonechat check --k", "stonechat check --kind "),
+        ("stonechat check --kind col", "stonechat check --kind collector "),
+        ("stonechat requests --sort duratio", "stonechat requests --sort duration "),
+        ("stonechat requests --group-by outc", "stonechat requests --group-by outcome"),
+        ("stonechat requests --group-by model,outc", "stonechat requests --group-by model,outcome"),
+        ("stonechat completion fi", "stonechat completion fish "),
+        ("stonechat agent --config ba", "stonechat agent --config bash "),
+    ],
+)
+def test_zsh_completes(scripts: dict[str, Path], typed: str, completed: str) -> None:
+    # What zsh adds of itself, and takes away again with the next key: a space, or the comma of a list.
+    assert zsh(scripts, typed).rstrip(" ,") == completed.rstrip()
