@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from stonechat import __version__
 from stonechat.errors import ConfigError, StonechatError
-from stonechat_agent.commands.arguments import WrongUsage, commands
+from stonechat_agent.commands.arguments import COMMANDS, WrongUsage
 
 FAILED = 1
 WRONG_USAGE = 2
@@ -97,7 +97,7 @@ def build_parser(only: str | None = None) -> argparse.ArgumentParser:
     status = add("status", "show what the agent of this device is doing", "stonechat status --json", _status)
     _add_config(status, "agent.toml")
     status.add_argument("--json", action="store_true", help="print JSON")
-    for command in commands():
+    for command in COMMANDS:
         child = add(command.name, command.summary, command.example, command.run)
         if only in (None, command.name):
             command.fill(child)

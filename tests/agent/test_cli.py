@@ -208,3 +208,18 @@ def test_light_commands_load_nothing_heavy(command: list[str]) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.stderr == "[]\n"
+
+
+def test_the_start_imports_no_command() -> None:
+    program = (
+        "import sys; from stonechat_agent import cli; cli.main(['--help'])\n"
+        "names = {name for name in sys.modules if name.startswith('stonechat') or name == 'shutil'}\n"
+        "print(sorted(names), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == (
+        "['stonechat', 'stonechat.errors', 'stonechat_agent', 'stonechat_agent.cli',"
+        " 'stonechat_agent.commands', 'stonechat_agent.commands.arguments']\n"
+    )

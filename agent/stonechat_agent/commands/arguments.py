@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -35,11 +34,6 @@ class Command(NamedTuple):
         """Import the module of the command, and run it."""
         code: int = importlib.import_module(f"stonechat_agent.{self.module}").main(arguments)
         return code
-
-
-def commands() -> list[Command]:
-    """Every command that can be run."""
-    return [command for command in _COMMANDS if _is_there(command.module)]
 
 
 def _requests(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +114,7 @@ def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
 
 
-_COMMANDS = (
+COMMANDS = (
     Command(
         "requests",
         "list, search and group the exchanges of this device",
@@ -185,11 +179,6 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--search", metavar="WORDS", help="only those whose kept texts hold these words")
     parser.add_argument("--last", metavar="TIME", help=_LAST)
-
-
-def _is_there(module: str) -> bool:
-    path = os.path.join(os.path.dirname(__file__), "..", *module.split("."))
-    return os.path.exists(f"{path}.py") or os.path.exists(os.path.join(path, "__init__.py"))
 
 
 def _natural(text: str) -> int:
