@@ -75,11 +75,7 @@ def published(proc: str, port: int) -> Published | None:
 
 def answering(proc: str, address: str, port: int) -> list[Container]:
     """Return the containers in whose network something listens at the port and, unless it is "", at the address."""
-    return [
-        container
-        for container in containers(proc)
-        if any(_answers(f"{proc}/{pid}/net", address, port) for pid in container.pids[:1])
-    ]
+    return [one for one in containers(proc) if _answers(f"{proc}/{one.pids[0]}/net", address, port)]
 
 
 def _answers(net: str, address: str, port: int) -> bool:
