@@ -37,6 +37,10 @@ _PLAIN: dict[int, str] = {
 }
 
 
+# JSON within a text: "\\n4111 ..." has no letter before its number, and \\" is a quotation mark.
+_ESCAPED = re.compile(r"\\+(?:[nrt]|(?=[\"']))")
+
+
 class Folded:
     """A text in plain form, and where each of its characters stood."""
 
@@ -44,6 +48,8 @@ class Folded:
 
     def __init__(self, original: str) -> None:
         self._places: list[int] | None = None
+        if "\\" in original:
+            original = _ESCAPED.sub(lambda found: " " * len(found[0]), original)
         if original.isascii():
             self.text = original
             return

@@ -43,7 +43,7 @@ _NAME = (
     r"token|credentials?|session(?:[_ -]?id)?|sid"
 )
 _LINK = (
-    r"[\"'`]? {0,3}(?:(?:for|to|für|of|du|de|das) [^\s:=]{1,20} (?:[^\s:=]{1,20} ){0,2})?"
+    r" {0,3}[\"'`]? {0,3}(?:(?:for|to|für|of|du|de|das) [^\s:=]{1,20} (?:[^\s:=]{1,20} ){0,2})?"
     r"(?::=|=>|[:=]|(?P<verb>\b(?:is|was|lautet|ist|est|es|é|è|lyder)\b(?: ?:)?|は|是|为)) {0,3}"
 )
 _ASSIGNMENT = re.compile(
@@ -155,6 +155,7 @@ def _assigned(text: str, lowered: str) -> Iterator[Span]:
 def _value(value: str, *, quoted: bool) -> str:
     """Return what is secret of what stands after the name of a secret, or nothing where it is none."""
     if quoted:
+        value = value.rstrip()
         good = (" " not in value or any(map(str.isdigit, value))) and _CODE.fullmatch(value) is None
     else:
         value = value.rstrip("*|").split("です")[0]

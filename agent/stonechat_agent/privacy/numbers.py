@@ -148,7 +148,7 @@ def _is_phone(shown: str, groups: list[str], before: str) -> bool:
     digits = "".join(groups)
     count = len(digits)
     if shown.startswith(("+", "(+")):
-        if before.rstrip()[-1:].isdigit():  # a sum
+        if len(groups) == 1 and count < 10 and before.rstrip(" ")[-1:].isdigit():  # a sum
             return False
         return _international(digits)
     if digits.startswith("00"):
