@@ -119,7 +119,7 @@ def _clear(db: sqlite3.Connection, path: str) -> str:
     try:
         if layout.has_words(db):
             merge_index(db, lambda: None)
-        # secure_delete overwrites what is deleted, but not what moved to another page before it was deleted there.
+        # secure_delete overwrites what is deleted, but not where it stood before it moved to another page.
         db.execute("VACUUM")
         until = time.monotonic() + _BUSY_SECONDS
         while db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:

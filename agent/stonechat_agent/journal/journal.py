@@ -123,6 +123,7 @@ class _Update:
     findings: Sequence[str]
     chosen: str | None
     ready: bool = False
+    row: Row | None = None  # of the exchange, where its texts waited
     texts: Texts | None = None
     state: str | None = None
     size: int = 0
@@ -554,6 +555,7 @@ class Journal:
             item.ready = True
             if item.findings and (waiting := self._waiting.pop(item.id, None)) is not None:
                 self._waiting_text -= waiting.size
+                item.row = waiting.row
                 item.texts, item.size, state = self._redacted(waiting.transcript)
                 item.state = state if state != KEPT else None
 
@@ -640,8 +642,8 @@ class Journal:
             for item in pending:
                 if isinstance(item, _Put):
                     _strike(item, forgotten)
-                elif isinstance(item, _Update) and forgotten.kind == "id" and item.id == forgotten.value:
-                    item.texts = None
+                elif isinstance(item, _Update) and item.row is not None and forgotten.matches(item.row):
+                    item.texts, item.size, item.state = None, 0, "forgotten"
             for id in [id for id, one in self._waiting.items() if forgotten.matches(one.row)]:
                 self._waiting_text -= self._waiting.pop(id).size
             with self._changed:

@@ -23,7 +23,7 @@ Invariants
 - A row of texts has its exchange, and ``exchanges.texts`` says `KEPT` exactly then.
 - A text is in ``words`` exactly as `rows.spoken` makes it of the row: whoever changes that function changes the layout
   and builds the index anew, because an entry is deleted by naming its text.
-- Deleted bytes are overwritten (``secure_delete``); nothing of a text is anywhere else in the file.
+- Deleted bytes are overwritten (``secure_delete``); what may be left where pages split goes when somebody forgets.
 
 Deletion: oldest first by the bound in bytes and by age; what is forgotten, at once. A commit is not synced by itself
 (``synchronous=NORMAL``): a power cut may cost the latest ones, and never the file.
