@@ -346,7 +346,10 @@ class Pipeline:
                 self._event(change.kind, change.engine, change.severity, now)
                 if change.kind != EventKind.ENGINE_DOWN:
                     self._came_up(change.engine)
-        self._show_state()
+        if self._recent:
+            self._show_state()
+        else:
+            self._show()
 
     def _own_readings(self) -> list[Reading]:
         stats = self._spool.stats()
@@ -428,13 +431,15 @@ class Pipeline:
 
     def _show(self) -> None:
         stats = self._spool.stats()
+        # Before the first window has closed, the open one is what there is to show.
+        records = list(self._recent) or [self._builder.build(self._clocks.now())]
         recent: Values = {}
-        for record in self._recent:
+        for record in records:
             recent = fold_values(recent, record.values)
         self.snapshot = Snapshot(
-            totals=self._totals,
+            totals=self._totals or recent,
             recent=recent,
-            recent_ms=sum(record.observed for record in self._recent),
+            recent_ms=sum(record.observed for record in records),
             engines=dict(self._health.states),
             spool_records=stats.records + stats.events,
             spool_bytes=stats.size,

@@ -103,6 +103,14 @@ def test_exchanges_are_counted_kept_and_shown(agent: Agent) -> None:
     assert "no agent answers there" in left.stderr
 
 
+def test_status_shows_the_open_window_before_the_first_one_has_closed(agent: Agent) -> None:
+    agent.file.write_text(agent.file.read_text().replace('length = "1s"', 'length = "1h"'))
+    agent.start()
+    assert ask(agent.relay) == 502
+    agent.wait(lambda: agent.status()["recent"]["exchanges"] == 1)
+    assert agent.status()["recent"]["span_seconds"] < 30
+
+
 def test_a_second_agent_on_the_same_spool_ends_with_a_clear_line(agent: Agent, tmp_path: Path) -> None:
     agent.start()
     other = Agent(tmp_path)
