@@ -13,6 +13,7 @@ from stonechat_collector.api import create_app
 from stonechat_collector.exchange_views import WHY_NOT
 from stonechat_collector.figures import NOW_FIGURES, RECENT_FIGURES
 from stonechat_collector.ingest import Ingest
+from stonechat_collector.pages.findings import MEANINGS
 from stonechat_collector.status import STATUSES
 from stonechat_collector.store import Store
 
@@ -54,6 +55,11 @@ def test_every_reason_for_absent_texts_is_documented() -> None:
     assert set(
         re.findall(r"`([a-z_]+)`", "\n".join(line.split("|")[1] for line in table.split("\n")[2:]))
     ) == set(WHY_NOT)
+
+
+def test_every_finding_of_the_docs_has_its_words_on_the_pages() -> None:
+    table = (DOCS / "findings.md").read_text("utf-8").partition("| finding |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.M)) == set(MEANINGS)
 
 
 def test_every_code_of_an_error_is_documented() -> None:

@@ -75,7 +75,7 @@ def no_exchange(device_id: str, exchange_id: str) -> Trouble:
         f"The collector holds no exchange of this id from {device_id[:63]}.",
         "A device tells only of some of its exchanges, and they go after a while, the earliest first.",
         (
-            f"On the device, run: stonechat explain {exchange_id[:13]} — its journal keeps every exchange for a while.",
+            f"On the device, run: stonechat requests {exchange_id[:13]} — its journal keeps each for a while.",
             "Or look for it among the exchanges on the device's page.",
         ),
     )

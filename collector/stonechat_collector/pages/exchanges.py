@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from stonechat.ids import identifier
 from stonechat_collector.exchange_views import CURSOR, OUTCOMES, SORTS, Filter
 from stonechat_collector.pages.device import MINUTE, Range
+from stonechat_collector.pages.findings import MEANINGS
 from stonechat_collector.pages.waterfall import PHASES, SCALE, Waterfall, lay_out
 from stonechat_collector.pages.words import duration, exact, figure, share, size, text_of
 
@@ -224,8 +225,8 @@ class ExchangePage(NamedTuple):
     instants: list[tuple[str, float]]
     tokens: list[tuple[str, int, str]]
     rates: list[tuple[str, str]]
-    judgements: list[tuple[str, str, bool]]
-    """Name, score in percent, and whether it is beyond its threshold."""
+    judgements: list[tuple[str, str, str, bool]]
+    """Name, what it means, score, and whether it is beyond its threshold; what was found comes first."""
     facts: list[tuple[str, str]]
     context: list[tuple[str, str]]
     context_span: tuple[int, int] | None
@@ -356,12 +357,17 @@ def _rates(exchange: Exchange) -> list[tuple[str, str]]:
     return found
 
 
-def _judgements(exchange: Exchange) -> list[tuple[str, str, bool]]:
+def _judgements(exchange: Exchange) -> list[tuple[str, str, str, bool]]:
     findings = exchange.get("findings") or []
     scores = exchange.get("scores") or {}
     names = [*findings, *sorted((name for name in scores if name not in findings), key=lambda n: -scores[n])]
     return [
-        (name_words(name), f"{scores[name]:.2f}" if name in scores else "", name in findings)
+        (
+            name_words(name),
+            MEANINGS.get(name, ""),
+            f"{scores[name]:.2f}" if name in scores else "",
+            name in findings,
+        )
         for name in dict.fromkeys(names)
     ]
 

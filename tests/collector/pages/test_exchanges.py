@@ -215,7 +215,7 @@ def test_the_page_opens_with_what_became_of_it(fields: dict[str, Any], words: st
 def test_the_page_says_what_is_known_and_how(serve: Serve) -> None:
     html = page_of(serve, an_exchange(1))
     assert Outline(html).texts["h1"].startswith("Answered in ")
-    assert "Found in it: repetition." in html
+    assert "Found in it: repetition (the same words over and over)." in html
     assert "because something was found in its answer" in html
     assert "as seen on the wire" in html
     assert "as the engine says" in html
