@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
@@ -10,6 +11,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from stonechat.exchange import Exchange
 from stonechat_agent.local import endpoint as serving
@@ -64,8 +67,10 @@ class Agent:
 def served(use: Callable[[Agent], Awaitable[None]]) -> list[Exchange]:
     """Run against an endpoint of its own; what it took."""
     taken: list[Exchange] = []
+    faults: list[dict[str, Any]] = []
 
     async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
         intake = ExchangeIntake(taken.append, lambda: ("llama", "ollama"))
         endpoint = Endpoint(
             {"/ok": lambda: json_page("fine")},
@@ -80,6 +85,7 @@ def served(use: Callable[[Agent], Awaitable[None]]) -> list[Exchange]:
         assert endpoint.hold(serving.MAX_BODIES), "a body was not given back"
 
     asyncio.run(run())
+    assert faults == []
     return taken
 
 
@@ -277,5 +283,40 @@ def test_a_client_that_only_stops_sending_is_answered() -> None:
         answer = await asyncio.wait_for(reader.read(), 10)
         assert b'{"accepted":3000,"rejected":[]}' in answer
         writer.close()
+
+    served(use)
+
+
+def test_a_request_may_be_cut_anywhere() -> None:
+    async def use(agent: Agent) -> None:
+        raw = agent.post(RECORD, "Origin: http://127.0.0.1:" + str(agent.port))
+        for cut in range(1, len(raw)):
+            reader, writer = await asyncio.open_connection("127.0.0.1", agent.port)
+            writer.write(raw[:cut])
+            await asyncio.sleep(0)
+            writer.write(raw[cut:])
+            assert (await asyncio.wait_for(reader.read(), 5)).startswith(b"HTTP/1.1 202 "), cut
+            writer.close()
+
+    served(use)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_a_spoilt_request_never_stops_the_endpoint(data: st.DataObject) -> None:
+    spoil = data.draw(st.lists(st.tuples(st.integers(0, 400), st.binary(max_size=6)), min_size=1, max_size=4))
+
+    async def use(agent: Agent) -> None:
+        raw = bytearray(agent.post(RECORD, close=False) + agent.post(RECORD))
+        for at, piece in spoil:
+            raw[at : at + len(piece)] = piece
+        reader, writer = await asyncio.open_connection("127.0.0.1", agent.port)
+        writer.write(bytes(raw))
+        writer.write_eof()
+        with contextlib.suppress(ConnectionError):
+            await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        ((status, _),) = await agent.send(agent.post(RECORD))
+        assert status == 202
 
     served(use)
