@@ -133,17 +133,18 @@ def test_a_verdict_that_comes_later_brings_no_forgotten_text_back(directory: Pat
         with Reader(str(directory)) as reader:
             Eraser(str(directory)).forget("user", "u-mine", texts_only=True)
             if seen:
-                until(lambda: one.recent().exchanges[0]["texts"] == "forgotten")
+                until(lambda: not one._waiting)
             one.update(mine.id, {"toxic": 1.0}, ["toxic"])
             until(lambda: "findings" in reader.get(mine.id).row)
             assert reader.get(mine.id).texts is None
     assert b"secret" not in bytes_of(directory)
 
 
-def test_what_moved_within_the_file_is_gone_as_well(directory: Path) -> None:
+@pytest.mark.parametrize("seed", [4, 7])
+def test_what_moved_within_the_file_is_gone_as_well(directory: Path, seed: int) -> None:
     """Texts that come between others make pages split, and leave copies where they were before: with secure_delete
     alone, a word of what was deleted was left in 162 of 300 tables that were filled in random order."""
-    random = Random(5)
+    random = Random(seed)
     with running(directory, texts="flagged") as one:
         exchanges = []
         for _ in range(240):
