@@ -36,24 +36,25 @@ _PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----"
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 _NAME = (
-    r"pass(?:word|wd|phrase|code)|pwd|pass(?:w[oö]rt)|kennwort|mot de passe|contrase[nñ]a|senha|wachtwoord|has[lł]o|"
+    r"pass(?:word|wd|phrase|code|w[oö]rt)?|pwd?|kennwort|mot de passe|contrase[nñ]a|senha|wachtwoord|has[lł]o|"
     r"parola(?: d'ordine)?|l[oö]senord|salasana|heslo|[sş]ifre|пароль|密码|密碼|口令|パスワード|비밀번호|كلمة المرور|"
     r"(?:secret|private|access|api|auth|encryption|master|account|signing|license)[_ -]?(?:access[_ -]?)?key|"
     r"(?:client|app|consumer|shared)[_ -]?secret|secret|(?:access|auth|refresh|api|bot|id|session|csrf)[_ -]?token|"
-    r"token|credentials?|session(?:[_ -]?id)?|sid"
+    r"(?:wi-?fi|wlan|wireless|network)[ _-](?:key|code)|token|credentials?|session(?:[_ -]?id)?|sid"
 )
 _LINK = (
     r" {0,3}[\"'`]? {0,3}(?:(?:for|to|für|of|du|de|das) [^\s:=]{1,20} (?:[^\s:=]{1,20} ){0,2})?"
-    r"(?::=|=>|[:=]|(?P<verb>\b(?:is|was|lautet|ist|est|es|é|è|lyder)\b(?: ?:)?|は|是|为)) {0,3}"
+    r"(?::=|=>|[:=]| - |(?P<verb>\b(?:is|was|lautet|ist|est|es|é|è|lyder)\b(?: ?:)?|は|是|为)) {0,3}"
 )
 _ASSIGNMENT = re.compile(
-    rf"(?:{_NAME})s?{_LINK}(?:\"(?P<double>[^\"\n]{{3,256}})\"|'(?P<single>[^'\n]{{3,256}})'|`(?P<code>[^`\n]{{3,256}})`"
+    rf"(?P<name>{_NAME})s?{_LINK}(?:\"(?P<double>[^\"\n]{{3,256}})\"|'(?P<single>[^'\n]{{3,256}})'|`(?P<code>[^`\n]{{3,256}})`"
     r"|(?P<bare>[^\s\"'`<>{}()\[\];,&]{3,512}))",
     re.IGNORECASE,
 )
 # Where the name of a secret can begin, in small letters: looked for one by one, which is faster than a pattern.
 _NAME_STARTS = (
-    "pass", "pwd", "kennwort", "mot de", "contrase", "senha", "wachtwoord",
+    "pass", "pw", "wifi", "wi-fi", "wlan", "wireless", "network k", "network_k",
+    "kennwort", "mot de", "contrase", "senha", "wachtwoord",
     "hasl", "hasł", "parola", "losen", "lösen", "salasana",
     "heslo", "sifre", "şifre", "пароль", "密码", "密碼", "口令", "パスワード", "비밀번호",
     "كلمة", "secret", "private", "access_",
@@ -64,16 +65,25 @@ _NAME_STARTS = (
     "sid",
 )  # fmt: skip
 _PIN = re.compile(
-    r"(?<![A-Za-z])(?:PIN|Pin|pin code|CVV|CVC|TAN)(?:-?code)?(?: is| ist|:|=|: is) {0,2}(\d{3,8})(?!\w)"
+    r"(?<![A-Za-z])(?:(?:PIN|Pin|pin code|CVV|CVC|TAN)(?:-?code)?(?: is| ist|:|=|: is)"
+    r"|(?:OTP|otp|(?:[Vv]erification|[Ss]ecurity|[Oo]ne-time|2FA|[Ll]ogin) code|Bestätigungscode|验证码|認証コード)"
+    r"(?: is| ist|:|=|: is|是|は)?) {0,2}(\d{3,8})(?!\w)"
+)
+# What stands after the name of a secret in code and in instructions. With a figure in it, a word such as "mydog2024" is
+# taken for a password all the same.
+_PLACEHOLDER = re.compile(
+    r"(?:your|my|the|dein|example|sample|placeholder|change|insert|enter|none|null|true|false|undefined|env|config|settings"
+    r"|get|input|password|secret|token|key|redacted)",
+    re.IGNORECASE,
 )
 _NO_SECRET = re.compile(
-    r"(?:your|my|the|dein|example|sample|placeholder|change|insert|enter|none|null|true|false|undefined|str(?:ing)?|int|"
-    r"x{3,}|\*{2,}|\.{2,}|env|os\.|process\.|config|settings|self\.|get|input|password|secret|token|key|redacted|\$|%)",
+    r"[$%{<]|x{3,}|\*{2,}|\.{2,}|(?:os|process|self|config|settings|env)\."
+    r"|(?:u?int\d+|float\d+|sha-?\d+|md5|argon2\w*|bcrypt|aes-?\d*|base64|utf-?8|oauth2?|https?:\S*)\Z",
     re.IGNORECASE,
 )
 _CODE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+|[A-Za-z_]\w*\(|[A-Za-z]+")
 _WORD = re.compile(r"(?<![A-Za-z0-9_+/=-])[A-Za-z0-9_+/-]{24,}={0,2}(?![A-Za-z0-9_+/=])")
-_HEX = re.compile(r"(?:0x)?(?:[0-9a-f]{32,}|[0-9A-F]{32,})")
+_HEX = re.compile(r"(?<![A-Za-z0-9])(?:0x)?(?:[0-9a-f]{32,}|[0-9A-F]{32,})(?![A-Za-z0-9])")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 # A long hexadecimal number is taken for a key unless something before it says that it names a content.
 _DIGEST_WORD = re.compile(
@@ -118,7 +128,13 @@ def find_keys(text: str) -> Iterator[Span]:
             yield Span(found.start(1), found.end(1), "key")
     yield from _assigned(text, lowered)
     for found in _WORD.finditer(text):
-        if _is_key(text, found):
+        word = found[0]
+        random = word.count("/") <= len(word) // 16 and checks.drawn_at_random(word)
+        if random and not _UUID.fullmatch(word) and not _HEX.fullmatch(word):
+            yield Span(found.start(), found.end(), "key")
+    for found in _HEX.finditer(text):
+        varied = len(set(found[0])) >= 8 and any(map(str.isdigit, found[0])) and not found[0].isdigit()
+        if varied and not _DIGEST_WORD.search(text, max(0, found.start() - 40), found.start()):
             yield Span(found.start(), found.end(), "key")
 
 
@@ -142,33 +158,29 @@ def _assigned(text: str, lowered: str) -> Iterator[Span]:
         for at in _places(lowered, start):
             found = _ASSIGNMENT.match(text, at)
             inside = at > 0 and text[at - 1].isascii() and text[at - 1].isalpha()
-            if found is not None and not (inside and found["verb"]):  # "contract MyToken is ERC1155"
+            if found is not None and inside and (found["verb"] or len(found["name"]) < 5):
+                continue  # "contract MyToken is ERC1155", "compass: N45E"
+            if found is not None:
                 group = found.lastgroup or ""
                 value = _value(found[group], quoted=group != "bare")
                 if value:
                     yield Span(found.start(group), found.start(group) + len(value), "key")
-    if "pin" in lowered or "cv" in lowered or "tan" in lowered:
+    if any(
+        word in lowered
+        for word in ("pin", "cv", "tan", "otp", " code", "bestätigungs", "验证码", "認証コード")
+    ):
         for found in _PIN.finditer(text):
             yield Span(found.start(1), found.end(1), "key")
 
 
 def _value(value: str, *, quoted: bool) -> str:
     """Return what is secret of what stands after the name of a secret, or nothing where it is none."""
+    figure = any(map(str.isdigit, value))
     if quoted:
         value = value.rstrip()
-        good = (" " not in value or any(map(str.isdigit, value))) and _CODE.fullmatch(value) is None
+        good = figure or (" " not in value and not _CODE.fullmatch(value) and not _PLACEHOLDER.match(value))
     else:
         value = value.rstrip("*|").split("です")[0]
         value = value.rstrip(".:?。、")
-        good = len(value) >= 4 and any(map(str.isdigit, value)) and not value.isdigit()
+        good = figure and len(value) >= 4 and not value.isdigit()
     return value if good and not _NO_SECRET.match(value) else ""
-
-
-def _is_key(text: str, found: re.Match[str]) -> bool:
-    word = found[0]
-    if _UUID.fullmatch(word):
-        return False
-    if _HEX.fullmatch(word):
-        varied = len(set(word)) >= 8 and any(map(str.isdigit, word)) and any(map(str.isalpha, word))
-        return varied and not _DIGEST_WORD.search(text, max(0, found.start() - 40), found.start())
-    return word.count("/") <= len(word) // 16 and checks.drawn_at_random(word)
