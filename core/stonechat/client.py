@@ -42,7 +42,8 @@ _BATCH_BYTES = 512 << 10
 _BATCH_RECORDS = 500
 _TIMEOUT_SECONDS = 5.0
 _EXIT_SECONDS = 0.5
-_IDLE_SECONDS = 2.0
+# Short: since Python 3.12 a fork(2) in a process with several threads warns, and the thread would be the only reason.
+_IDLE_SECONDS = 0.1
 _RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 _MAX_ANSWER = 64 << 10
 _MAX_WARNINGS = 16
