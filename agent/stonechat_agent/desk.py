@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from stonechat.exchange import Exchange, Outcome
+from stonechat.exchange import Exchange, Operation, Outcome
 from stonechat.ids import exchange_id
 from stonechat_agent.clocks import Instant
 from stonechat_agent.journal import Conversations, Pseudonyms
@@ -75,7 +75,11 @@ class Desk:
         transcript = exchange.transcript
         if transcript is not None:
             exchange.user = exchange.user or self._pseudonyms.user(transcript.user)
-            exchange.conversation = exchange.conversation or self._conversations.of(exchange.id, transcript)
+            # A prompt that is completed, or embedded, has no history to know its conversation by.
+            if exchange.conversation is None and (
+                exchange.operation is Operation.CHAT or transcript.conversation
+            ):
+                exchange.conversation = self._conversations.of(exchange.id, transcript)
         found = self._checks.check(exchange)
         if found is not None:
             exchange.scores.update(found.scores)

@@ -67,6 +67,14 @@ def test_an_exchange_is_named_by_its_time_and_its_people_by_pseudonyms() -> None
     assert again.id != taken.id
 
 
+def test_a_completion_is_no_conversation_unless_its_client_says_so() -> None:
+    desk = Kept()
+    assert desk.take(operation=Operation.COMPLETION)[0].conversation is None
+    said = Transcript([Turn("user", "Once upon a time")], "there was a heath.", conversation="story")
+    named, _ = desk.take(operation=Operation.COMPLETION, transcript=said)
+    assert named.conversation is not None
+
+
 def test_what_an_application_says_of_the_time_stays() -> None:
     taken, _ = Kept().take(wall_ms=5, source=Source.RECORD)
     assert taken.wall_ms == 5
