@@ -30,6 +30,7 @@ class EventKind:
     SPOOL_QUARANTINED = "spool_quarantined"
     SPOOL_UNWRITABLE = "spool_unwritable"
     SPOOL_RECOVERED = "spool_recovered"
+    JOURNAL_PUT_ASIDE = "journal_put_aside"  # in the device's own log alone
     CLOCK_STEPPED = "clock_stepped"
     RESUMED = "resumed"
     ENGINE_DOWN = "engine_down"

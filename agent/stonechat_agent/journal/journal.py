@@ -454,7 +454,7 @@ class Journal:
         event = JournalEvent(
             0,
             self._wall_ms(),
-            "journal_put_aside",
+            EventKind.JOURNAL_PUT_ASIDE,
             "journal",
             int(Severity.WARNING),
             1,
