@@ -11,7 +11,7 @@ import pytest
 from tests.agent.commands.conftest import NOW_MS, Device
 
 from stonechat.event import EventKind, Severity
-from stonechat_agent.commands.sentences import sentence
+from stonechat.sentences import sentence
 
 KINDS = [value for name, value in vars(EventKind).items() if name.isupper()]
 ATTRIBUTES: dict[str, dict[str, Any]] = {
@@ -68,7 +68,8 @@ def test_severity_last_and_limit(device: Device) -> None:
     done = device.run("log", "--last", "1s")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "no events that match\n")
     done = device.run("log", "--limit", "1")
-    assert "set back" in done.stdout
+    (line,) = done.stdout.splitlines()
+    assert line.endswith("the clock was set back by 1m30s")
     assert done.stderr == "only the latest 1 shown: --limit 0 shows all\n"
     done = device.run("log", "--severity", "bad")
     assert done.returncode == 2

@@ -30,7 +30,10 @@ from stonechat_agent.pipeline import Snapshot
 from stonechat_agent.settings import load
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
-RECENT = {"version": "1", "series": {"t": [7], "cpu": [0.25], "memory": [None], "in_flight": [1]}}
+RECENT: dict[str, Any] = {
+    "version": "1",
+    "series": {"t": [7], "cpu": [0.25], "memory": [None], "in_flight": [1]},
+}
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -49,12 +52,12 @@ def status(device: Device, **more: Any) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def agent(device: Device, answer: dict[str, Any]) -> Iterator[None]:
+def agent(device: Device, answer: dict[str, Any], recent: dict[str, Any] = RECENT) -> Iterator[None]:
     """An endpoint of the device that answers as an agent's."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps(RECENT if self.path.startswith("/v1/recent") else answer).encode()
+            body = json.dumps(recent if self.path.startswith("/v1/recent") else answer).encode()
             self.send_response(200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -213,9 +216,11 @@ def test_stopping_and_continuing(on_terminal: OnTerminal) -> None:
     assert on_terminal.ended() == 0
 
 
-def test_a_fault_of_ours_restores_the_terminal(seen: Device) -> None:
-    # An answer that is no status: the code that draws stumbles over it.
-    with agent(seen, {"device": "kiosk"}):
+@pytest.mark.parametrize("where", ["drawing", "looking"])
+def test_a_fault_of_ours_restores_the_terminal(seen: Device, where: str) -> None:
+    # Answers that are none of an agent's: the code that draws stumbles over one, that which looks over the other.
+    answer = {"device": "kiosk"} if where == "drawing" else status(seen)
+    with agent(seen, answer, RECENT if where == "drawing" else {"series": {"t": 5}}):
         one = OnTerminal(seen)
         try:
             one.read_until(LEAVE)
