@@ -8,9 +8,9 @@ import sys
 import time
 
 from stonechat.event import Severity
+from stonechat.sentences import sentence
 from stonechat_agent.commands import figures
 from stonechat_agent.commands.selection import now_ms, span_ms
-from stonechat_agent.commands.sentences import sentence
 from stonechat_agent.commands.terminal import Terminal, harmless
 from stonechat_agent.journal import JournalEvent, JournalUnreadable, Reader
 from stonechat_agent.settings import load

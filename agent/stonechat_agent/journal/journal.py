@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
-from stonechat.event import Severity
+from stonechat.event import EventKind, Severity
 from stonechat.exchange import Exchange, Outcome, Source
 from stonechat.exchange_row import Row, to_row
 from stonechat.transcript import Transcript

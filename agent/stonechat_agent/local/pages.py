@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from stonechat.event import Severity
-from stonechat_agent.commands.sentences import sentence
+from stonechat.sentences import sentence
 from stonechat_agent.journal import WHY, JournalEvent, Recent
 from stonechat_agent.local.endpoint import Page, Show
 from stonechat_agent.local.series import SPAN_SECONDS, Series

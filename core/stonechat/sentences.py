@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stonechat.event import EventKind
-from stonechat_agent.commands import figures
 
 Attributes = Mapping[str, Any]
 
@@ -35,7 +34,7 @@ def _loss(key: str, attributes: Attributes) -> str:
 
 def _clock_stepped(key: str, attributes: Attributes) -> str:
     step = attributes["step_ms"]
-    return f"the clock was set {'forward' if step > 0 else 'back'} by {figures.duration(abs(step) * 1000)}"
+    return f"the clock was set {'forward' if step > 0 else 'back'} by {_span(abs(step))}"
 
 
 def _engine_changed(key: str, attributes: Attributes) -> str:
@@ -58,12 +57,23 @@ def _description(key: str, attributes: Attributes) -> str:
 
 
 def _shown(value: object) -> str:
-    return figures.UNKNOWN if value is None else str(value)
+    return "unknown" if value is None else str(value)
+
+
+def _span(ms: float) -> str:
+    """A time in its two largest units: ``1.5s``, ``1m30s``, ``2h00m``, ``3d04h``."""
+    seconds = round(ms / 1000)
+    for unit, name, part, part_name in _SPANS:
+        if seconds >= unit:
+            return f"{seconds // unit}{name}{seconds % unit // part:02}{part_name}"
+    return f"{ms / 1000:.3g}s"
 
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
 
+
+_SPANS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "m"), (60, "m", 1, "s"))
 
 _SENTENCES: dict[str, Callable[[str, Attributes], str]] = {
     EventKind.STARTED: lambda key, attributes: "the agent has started",
@@ -77,9 +87,12 @@ _SENTENCES: dict[str, Callable[[str, Attributes], str]] = {
         f"the spool cannot be written ({attributes['reason']}); windows are kept in memory"
     ),
     EventKind.SPOOL_RECOVERED: lambda key, attributes: "the spool can be written again",
+    EventKind.JOURNAL_PUT_ASIDE: lambda key, attributes: (
+        "the journal was damaged and is put aside; a new one is begun"
+    ),
     EventKind.CLOCK_STEPPED: _clock_stepped,
     EventKind.RESUMED: lambda key, attributes: (
-        f"the device woke after {figures.duration(attributes['suspended_ms'] * 1000)} of suspend"
+        f"the device woke after {_span(attributes['suspended_ms'])} of suspend"
     ),
     EventKind.ENGINE_DOWN: lambda key, attributes: f"engine {key} is down",
     EventKind.ENGINE_UP: lambda key, attributes: f"engine {key} is up",

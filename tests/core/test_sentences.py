@@ -1,0 +1,57 @@
+"""Events in words: every kind has a sentence, and damage does not hide the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from stonechat.event import EventKind
+from stonechat.sentences import sentence
+
+KINDS = [value for name, value in vars(EventKind).items() if name.isupper()]
+ATTRIBUTES: dict[str, dict[str, Any]] = {
+    EventKind.LOSS: {"stream": "window", "reason": "too_full", "lost": 3, "cover": [["0" * 16, 1, 3]]},
+    EventKind.SPOOL_QUARANTINED: {"file": "spool.db.bad-1", "reason": "DatabaseError"},
+    EventKind.SPOOL_UNWRITABLE: {"reason": "OperationalError"},
+    EventKind.CLOCK_STEPPED: {"step_ms": 3_600_000},
+    EventKind.RESUMED: {"suspended_ms": 7_200_000},
+    EventKind.ENGINE_CHANGED: {"digest_before": "sha256:aa", "digest_after": "sha256:bb", "model": "qwen"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_a_sentence(kind: str) -> None:
+    said = sentence(kind, "engine", ATTRIBUTES.get(kind, {}))
+    assert not said.startswith(kind.replace("_", " "))  # what is said of kinds that nobody knows
+    assert len(said.split()) > 2
+    assert "{" not in said
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (EventKind.LOSS, "3 windows are lost before a collector had them: too full"),
+        (EventKind.CLOCK_STEPPED, "the clock was set forward by 1h00m"),
+        (EventKind.RESUMED, "the device woke after 2h00m of suspend"),
+        (EventKind.ENGINE_CHANGED, "engine engine has changed, model qwen: digest sha256:aa -> sha256:bb"),
+    ],
+)
+def test_sentences_with_figures(kind: str, said: str) -> None:
+    assert sentence(kind, "engine", ATTRIBUTES[kind]) == said
+
+
+def test_a_kind_that_is_not_known_and_attributes_that_are_damaged() -> None:
+    assert (
+        sentence("engine_flew_off", "engine", {"height": 3, "list": []}) == "engine flew off engine height=3"
+    )
+    assert sentence(EventKind.LOSS, "window.full", {}) == "loss window.full"
+    assert sentence(EventKind.STARTED, "agent", {}, 3) == "the agent has started (3 times)"
+
+
+@pytest.mark.parametrize(
+    ("ms", "said"),
+    [(400, "0.4s"), (1_500, "1.5s"), (90_000, "1m30s"), (7_200_000, "2h00m"), (273_600_000, "3d04h")],
+)
+def test_spans_in_their_two_largest_units(ms: int, said: str) -> None:
+    assert said in sentence(EventKind.RESUMED, "device", {"suspended_ms": ms})
