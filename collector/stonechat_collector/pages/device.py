@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from stonechat.sentences import sentence
 from stonechat_collector.pages.words import duration, exact, plural, share, size, span_words, text_of
 
 MINUTE = 60_000
@@ -248,19 +249,18 @@ def build(
 
 def shown(event: Mapping[str, Any]) -> dict[str, Any]:
     """An event for a list: time in ms, the severity's word, what happened in words, and its details."""
-    attributes = event.get("attributes") or {}
+    words = event_words(event)
     details = (
         text if name == "reason" else f"{name.replace('_', ' ')} {text}"
-        for name, value in attributes.items()
-        if (text := text_of(value))
+        for name, value in (event.get("attributes") or {}).items()
+        if (text := text_of(value)) and text.replace("_", " ") not in words and text not in words
     )
-    key = text_of(event.get("key"))
     return {
         "time": event["time"],
         "device": event.get("device"),
         "severity": str(event.get("severity") or "info"),
-        "words": event_words(event),
-        "detail": ", ".join(filter(None, (key, *details)))[:300],
+        "words": words,
+        "detail": ", ".join(details)[:300],
     }
 
 
@@ -364,10 +364,13 @@ def span_of(step: int) -> str:
 
 
 def event_words(event: Mapping[str, Any]) -> str:
-    """What an event's kind says to people: ``engine restarted``."""
-    words = str(event.get("kind") or "event").replace("_", " ")
-    count = event.get("count") or 1
-    return f"{words}, {count} times" if count > 1 else words
+    """What an event says to people: see ``sentences``."""
+    return sentence(
+        str(event.get("kind") or "event"),
+        text_of(event.get("key")),
+        event.get("attributes") or {},
+        event.get("count") or 1,
+    )
 
 
 def _charts(windows: Windows, times: Sequence[int], step: int) -> Iterable[Chart]:
