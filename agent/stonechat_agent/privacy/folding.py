@@ -38,7 +38,7 @@ _PLAIN: dict[int, str] = {
 
 
 # JSON within a text: "\\n4111 ..." has no letter before its number, and \\" is a quotation mark.
-_ESCAPED = re.compile(r"\\+(?:[nrt]|(?=[\"']))")
+_ESCAPED = re.compile(r"(?<!\\)\\{1,16}(?:[nrt]|(?=[\"']))")
 
 
 class Folded:

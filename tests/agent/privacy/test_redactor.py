@@ -228,6 +228,9 @@ HOSTILE = {
     "full width": "１" * 100_000,
     "hidden at": "a (at) " * 14_000,
     "hidden dot": "a (at) b" + " (dot) b" * 12_000,
+    "names of secrets": "pass: pw - " * 9_000,
+    "prefixes": "0x" * 50_000,
+    "escapes": "\\" * 100_000,
     "quotes": "'" * 100_000,
 }
 
@@ -237,3 +240,34 @@ def test_hostile_texts_are_redacted_in_linear_time(redactor: Redactor, name: str
     began = time.thread_time()
     redactor.text(HOSTILE[name])
     assert time.thread_time() - began < 2.0
+
+
+_UNITS = (
+    *"a1 .-+@:/\\\"'=([{<_%\n",
+    *(
+        "aA1",
+        "pass",
+        "eyJ",
+        "12",
+        "Aa ",
+        "str. 1",
+        "sk-",
+        "://",
+        "at",
+        "é",
+        "中",
+        "．",
+        "\u200b",
+        "http",
+        "key",
+        "is ",
+    ),
+)
+
+
+@given(unit=st.lists(st.sampled_from(_UNITS), min_size=1, max_size=5).map("".join))
+def test_a_unit_repeated_for_long_is_redacted_in_linear_time(unit: str) -> None:
+    text = unit * (20_000 // len(unit))
+    began = time.thread_time()
+    Redactor({}).text(text)
+    assert time.thread_time() - began < 1.0

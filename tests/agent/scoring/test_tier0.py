@@ -339,3 +339,27 @@ def test_a_hostile_text_takes_no_longer_than_a_long_one(name: str) -> None:
 def test_the_docs_tell_of_every_finding() -> None:
     rows = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs/findings.md").read_text("utf-8"), re.MULTILINE)
     assert tuple(rows[: len(FINDINGS)]) == FINDINGS
+
+
+_UNITS = (
+    *"a1 .-`~<|[{\n\"'中é",
+    "sorry, I ",
+    "can't ",
+    "cannot ",
+    "I ",
+    "<think>",
+    "```",
+    "User: ",
+    "Human:",
+    "das ",
+    "0 ",
+)
+
+
+@given(unit=st.lists(st.sampled_from(_UNITS), min_size=1, max_size=5).map("".join))
+def test_a_unit_repeated_for_long_is_checked_in_linear_time(unit: str) -> None:
+    text = unit * (30_000 // len(unit))
+    exchange = chat(text, text, wants_json=True)
+    began = time.thread_time()
+    Tier0(b"").check(exchange)
+    assert time.thread_time() - began < 0.5
