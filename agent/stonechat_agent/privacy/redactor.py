@@ -29,6 +29,7 @@ _FINDERS: tuple[Callable[[str], Iterator[Span]], ...] = (
 _OWN_PIECE = 16_384
 _OWN_OVERLAP = 512
 _OWN_PATIENCE = 0.25
+_KEY_BOUND = 64  # of a key as the word before each of its values
 _STRING_OR_NUMBER = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*')
 _COLON = re.compile(r"\s*:")
 
@@ -101,7 +102,7 @@ class Redactor:
             is_key = _COLON.match(text, token.end()) is not None
             redacted = self._value(value, "" if is_key else key)
             if is_key:
-                key = value
+                key = value[-_KEY_BOUND:]
             if redacted != value:
                 parts += (text[at : token.start()], json.dumps(redacted))
                 at = token.end()
