@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+from stonechat.waterfall import PHASES, lay_out
 from stonechat_agent.commands import figures
 from stonechat_agent.commands.listing import decode_rate
 from stonechat_agent.commands.terminal import Terminal, harmless
@@ -27,47 +28,6 @@ _PROVENANCE = {
     "observed": "seen on the wire",
     "estimated": "estimated",
 }
-
-
-class Phase(NamedTuple):
-    """One bar of the waterfall, in us since the request was accepted."""
-
-    name: str
-    begin: float
-    end: float
-    provenance: str
-
-
-def phases(row: Row) -> list[Phase]:
-    """Lay out the phases of an exchange, in their order.
-
-    An engine says how long its phases took, not when: decode begins at the first token, and those before end where
-    the next begins. Without a first token they follow each other from the request's end.
-    """
-    spans = [
-        (name, row[name]) for name in ("queue", "load", "prefill", "decode") if row.get(name) is not None
-    ]
-    first = row.get("ttft")
-    if first is None:
-        at = row.get("connected", row.get("request_complete", 0))
-        begins = []
-        for _, length in spans:
-            begins.append(at)
-            at += length
-    else:
-        before = sum(length for name, length in spans if name != "decode")
-        at = first - before
-        begins = []
-        for name, length in spans:
-            begins.append(first if name == "decode" else at)
-            at += length if name != "decode" else 0
-    laid = [
-        Phase(name, max(0, begin), max(0, begin) + length, row.get(f"{name}_from", ""))
-        for (name, length), begin in zip(spans, begins, strict=True)
-    ]
-    if (read := row.get("request_complete")) is not None:
-        laid.insert(0, Phase("request", 0, read, "observed"))
-    return laid
 
 
 def render(row: Row, terminal: Terminal) -> Iterator[str]:
@@ -111,21 +71,17 @@ def _facts(row: Row, terminal: Terminal) -> Iterator[str]:
 
 
 def _waterfall(row: Row, terminal: Terminal) -> Iterator[str]:
-    laid = phases(row)
-    whole = max([row.get("duration", 0), row.get("closed", 0), *(phase.end for phase in laid)], default=0)
-    if not laid or whole <= 0:
+    laid = lay_out(row)
+    if laid is None:
         return
     block = "\N{FULL BLOCK}" if terminal.has_unicode else "#"
     width = _BAR if terminal.width is None else max(10, min(_BAR, terminal.width - 2 * _LABEL - 12))
-    for phase in laid:
-        begin = min(width - 1, int(phase.begin * width / whole))
-        length = max(1, min(width - begin, round((phase.end - phase.begin) * width / whole)))
+    for span in laid.spans:
+        begin = min(width - 1, int(span.begin * width / laid.whole))
+        length = max(1, min(width - begin, round(span.length * width / laid.whole)))
         bar = (" " * begin + block * length).ljust(width)
-        said = _PROVENANCE.get(phase.provenance, phase.provenance)
-        yield _line(
-            phase.name,
-            f"{terminal.styled(bar, 'cyan')} {figures.duration(phase.end - phase.begin):>7}  {said}",
-        )
+        said = _PROVENANCE.get(span.source, PHASES[span.phase])
+        yield _line(span.phase, f"{terminal.styled(bar, 'cyan')} {figures.duration(span.length):>7}  {said}")
 
 
 def _tokens(row: Row) -> Iterator[str]:

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from stonechat.ids import identifier
+from stonechat.waterfall import PHASES, SCALE, Waterfall, lay_out
 from stonechat_collector.exchange_views import CURSOR, OUTCOMES, SORTS, Filter
 from stonechat_collector.pages.device import MINUTE, Range
 from stonechat_collector.pages.findings import MEANINGS
-from stonechat_collector.pages.waterfall import PHASES, SCALE, Waterfall, lay_out
 from stonechat_collector.pages.words import duration, exact, figure, share, size, text_of
 
 ROWS = 20

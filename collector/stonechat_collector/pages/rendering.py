@@ -9,9 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from stonechat import __version__
+from stonechat.waterfall import PHASES
 from stonechat_collector.pages import exchanges, fleet, words
 from stonechat_collector.pages.assets import Assets
-from stonechat_collector.pages.waterfall import PHASES
 
 
 class Renderer:

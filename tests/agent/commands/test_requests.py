@@ -149,7 +149,7 @@ def test_one_exchange_by_the_beginning_of_its_id(device: Device) -> None:
     ):
         assert line in text
     waterfall = {line.split()[0]: line for line in text.splitlines() if "\N{FULL BLOCK}" in line}
-    assert list(waterfall) == ["request", "prefill", "decode"]
+    assert list(waterfall) == ["request", "unattributed", "prefill", "decode"]
     assert "as the engine says" in waterfall["decode"]
     # Prefill ends where decode begins.
     assert waterfall["prefill"].rindex("\N{FULL BLOCK}") + 1 == waterfall["decode"].index("\N{FULL BLOCK}")

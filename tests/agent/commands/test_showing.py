@@ -16,7 +16,6 @@ from tests.agent.commands.conftest import Device
 
 from stonechat_agent.commands import figures
 from stonechat_agent.commands.groups import fold
-from stonechat_agent.commands.one import phases
 from stonechat_agent.commands.table import Column, Layout
 from stonechat_agent.commands.terminal import Terminal, harmless
 
@@ -167,21 +166,6 @@ def test_colours_on_a_terminal_only_and_never_with_no_color(
 def test_a_stream_that_takes_only_ascii(device: Device) -> None:
     text = device.out("requests", "--where", "tool_calls > 0", "--texts", LANG="C", PYTHONIOENCODING="ascii")
     assert "Order ?[31m42?" in text
-
-
-def test_phases_follow_each_other_where_no_first_token_is_known() -> None:
-    laid = phases({"connected": 10, "queue": 5, "prefill": 20, "prefill_from": "engine"})
-    assert [(phase.name, phase.begin, phase.end) for phase in laid] == [
-        ("queue", 10, 15),
-        ("prefill", 15, 35),
-    ]
-    laid = phases({"ttft": 100, "prefill": 300, "decode": 50, "request_complete": 1})
-    assert [(phase.name, phase.begin, phase.end) for phase in laid] == [
-        ("request", 0, 1),
-        ("prefill", 0, 300),
-        ("decode", 100, 150),
-    ]
-    assert phases({}) == []
 
 
 def test_groups_count_what_is_known() -> None:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.testclient import TestClient
 from tests.collector.pages.fleets import MINUTE, NOW, a_device, an_exchange
 from tests.collector.pages.test_routes import Outline
 
-from stonechat.exchange_row import FIELDS, FieldKind
+from stonechat.waterfall import Span, lay_out
 from stonechat_collector.exchange_views import WHY_NOT, Filter
 from stonechat_collector.pages import exchanges
 from stonechat_collector.pages.device import Range
 from stonechat_collector.pages.exchanges import Query, headline
-from stonechat_collector.pages.waterfall import PHASES, Span, lay_out
 
 Serve = Callable[[Sequence[dict[str, Any]]], TestClient]
 S = 1_000_000
@@ -34,74 +30,6 @@ def page_of(serve: Serve, exchange: dict[str, Any]) -> str:
     answer = site(serve, exchange).get(f"/devices/kiosk-1/exchanges/{exchange['id']}")
     assert answer.status_code == 200
     return str(answer.text)
-
-
-# The waterfall
-
-
-def spans(**fields: Any) -> list[tuple[str, int, int]]:
-    fall = lay_out(fields)
-    return [] if fall is None else [span[:3] for span in fall.spans]
-
-
-def test_phases_before_the_first_token_end_at_it_and_the_rest_is_told_by_no_figure() -> None:
-    assert spans(queue=S, prefill=2 * S, ttft=4 * S, decode=5 * S, duration=10 * S) == [
-        ("unattributed", 0, S),
-        ("queue", S, 2 * S),
-        ("prefill", 2 * S, 4 * S),
-        ("decode", 4 * S, 9 * S),
-        ("unattributed", 9 * S, 10 * S),
-    ]
-
-
-def test_without_a_first_token_they_follow_each_other_from_the_requests_end() -> None:
-    assert spans(connected=S, queue=S, prefill=S, decode=2 * S, duration=5 * S) == [
-        ("unattributed", 0, S),
-        ("queue", S, 2 * S),
-        ("prefill", 2 * S, 3 * S),
-        ("decode", 3 * S, 5 * S),
-    ]
-
-
-def test_reasoning_is_what_comes_before_the_first_content() -> None:
-    assert spans(ttft=S, ttfc=3 * S, decode=5 * S, duration=6 * S)[1:] == [
-        ("reasoning", S, 3 * S),
-        ("decode", 3 * S, 6 * S),
-    ]
-    assert spans(ttft=0, ttfc=9 * S, decode=5 * S, duration=5 * S) == [("reasoning", 0, 5 * S)]
-
-
-def test_figures_that_are_longer_than_what_was_seen_do_not_overlap() -> None:
-    assert spans(queue=9 * S, prefill=2 * S, ttft=S, decode=S, duration=2 * S) == [
-        ("queue", 0, S),
-        ("decode", S, 2 * S),
-    ]
-
-
-def test_a_failure_without_figures_is_told_by_none_and_no_time_is_no_waterfall() -> None:
-    assert spans(duration=30 * S) == [("unattributed", 0, 30 * S)]
-    assert spans(closed=S) == [("unattributed", 0, S)]
-    assert lay_out({}) is None
-    assert lay_out({"duration": 0}) is None
-
-
-TIMES = st.none() | st.integers(0, 1 << 52)
-
-
-@given(
-    st.fixed_dictionaries({f.name: TIMES for f in FIELDS if f.kind in (FieldKind.OFFSET, FieldKind.DURATION)})
-)
-def test_any_figures_make_bars_within_the_whole(fields: dict[str, int | None]) -> None:
-    fall = lay_out(fields)
-    if fall is None:
-        return
-    for span in fall.spans:
-        assert span.phase in PHASES
-        assert 0 <= span.begin < span.end <= fall.whole
-        assert 0 <= fall.at(span.begin) <= fall.at(span.end) <= 1000
-    seen = [span for span in fall.spans if span.phase != "decode"]
-    assert all(one.end <= other.begin for one, other in pairwise(seen))
-    assert exchanges.phases_words(fall)
 
 
 def test_a_waterfall_is_told_in_words() -> None:
@@ -121,7 +49,7 @@ def test_the_device_page_lists_exchanges_with_their_phases_in_words(serve: Serve
     assert [row["data-row"] for row in rows] == [an_exchange(1)["id"], an_exchange(3)["id"]]
     labels = [svg["aria-label"] for svg in page.all("svg") if svg.get("role") == "img"]
     assert "prefill" in str(labels[0])
-    assert labels[1] == "unattributed 30.0 s, of 30.0 s"
+    assert labels[1] == "request 1.00 ms, unattributed 30.0 s, of 30.0 s"
     assert f'href="/devices/kiosk-1/exchanges/{an_exchange(1)["id"]}"' in html
     assert "failed: timeout" in html
     assert html.index('id="course"') < html.index('id="exchanges"') < html.index('id="events"')

@@ -1,7 +1,8 @@
 """The phases of one exchange laid out over its time. Pure: instants and lengths are microseconds.
 
 An engine says how long its phases took, not when they were: generating begins at the first token, and what comes
-before ends where the next begins. Without a first token they follow each other from the request's end. Reasoning is
+before ends where the next begins, never before the request was read. Without a first token they follow each other
+from the request's end. Reasoning is
 the part of generating before the first piece of content. What none of them covers is unattributed: the way to the
 engine and back, waiting that no figure names, and pauses of whoever reads the answer.
 """
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 PHASES: Mapping[str, str] = {
+    "request": "reading the request",
     "queue": "waiting for the engine to begin",
     "load": "loading the model",
     "prefill": "processing the prompt",
@@ -83,12 +85,12 @@ def _known(exchange: Mapping[str, Any]) -> list[Span]:
     before = [
         (name, exchange[name]) for name in ("queue", "load", "prefill") if exchange.get(name) is not None
     ]
-    first = exchange.get("ttft")
+    first, read = exchange.get("ttft"), exchange.get("request_complete") or 0
     if first is None:
-        at = max(exchange.get("connected") or 0, exchange.get("request_complete") or 0)
+        at = max(exchange.get("connected") or 0, read)
     else:
         at = max(0, first - sum(length for _, length in before))
-    spans = []
+    spans = [Span("request", 0, min(read, at), "observed")]
     for name, length in before:
         # Where the engine's figures are longer than what was seen, they end at what was seen.
         end = at + length if first is None else min(first, at + length)
