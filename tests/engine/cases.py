@@ -66,6 +66,7 @@ TOOLS = {
     "max_tokens": 200,
 }
 LONG = "word " * (CONTEXT * 3 // 4)
+NEARLY_FULL = "word " * (CONTEXT - 100)
 TOO_LONG = "word " * (CONTEXT + 100)
 STREAM = {"stream": True}
 USAGE = {"stream": True, "stream_options": {"include_usage": True}}
@@ -104,11 +105,13 @@ CASES = (
     Case("native_stream", "/completion", {"prompt": CANARY, "n_predict": 8} | STREAM),
     Case("native_trimmed", "/completion",
          {"prompt": CANARY, "n_predict": 8, "response_fields": ["content", "timings"]}),
-    Case("native_to_the_end_of_the_context", "/completion", {"prompt": LONG, "n_predict": -1, "ignore_eos": True}),
+    Case("native_to_the_end_of_the_context", "/completion",
+         {"prompt": NEARLY_FULL, "n_predict": -1, "ignore_eos": True}),
     Case("embeddings", "/v1/embeddings", {"input": [CANARY, "short"]}, "embeddings"),
     Case("embeddings_base64", "/v1/embeddings", {"input": CANARY, "encoding_format": "base64"}, "embeddings"),
     Case("chat_left_in_prefill", CHAT, asked(LONG) | N | STREAM, leaves="prefill"),
-    Case("chat_left_in_prefill_whole", CHAT, asked(LONG) | N, leaves="prefill"),
+    # The server looks once a second whether the client of a whole answer is still there.
+    Case("chat_left_whole", CHAT, asked() | {"max_tokens": 1900, "ignore_eos": True}, leaves="prefill"),
     Case("chat_left_in_decode", CHAT, asked() | {"max_tokens": 3000} | STREAM, leaves="decode"),
     Case("chat_left_in_decode_timings_per_token", CHAT,
          asked() | {"max_tokens": 3000, "timings_per_token": True} | STREAM, leaves="decode"),

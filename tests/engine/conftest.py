@@ -24,7 +24,9 @@ collect_ignore_glob = [] if os.environ.get("STONECHAT_ENGINE") else ["test_*.py"
 @pytest.fixture(scope="session")
 def folder() -> Path:
     """Where the server and its model are."""
-    return Path(os.environ["STONECHAT_ENGINE"])
+    built = os.environ.get("STONECHAT_ENGINE")
+    assert built, "no server is built for these tests: run ./dev test engine"
+    return Path(built)
 
 
 @pytest.fixture
@@ -55,7 +57,10 @@ class Journal:
             return []
         with closing(sqlite3.connect(f"file:{self.file}?mode=ro", uri=True)) as db:
             db.row_factory = sqlite3.Row
-            found = db.execute("SELECT * FROM exchanges WHERE seq > ? ORDER BY seq", (after,)).fetchall()
+            try:
+                found = db.execute("SELECT * FROM exchanges WHERE seq > ? ORDER BY seq", (after,)).fetchall()
+            except sqlite3.OperationalError:
+                return []  # it is just being made
         rows = [{key: row[key] for key in row.keys() if row[key] is not None} for row in found]  # noqa: SIM118
         return [row | {"streamed": bool(row["streamed"])} if "streamed" in row else row for row in rows]
 
@@ -77,9 +82,11 @@ class Relays(Agent):
         super().__init__(directory)
         self.ports = {form: free_port() for form in ports}
         self.journal = Journal(directory / "journal" / "journal.db")
+        (directory / "key").write_text("sesame\n")
         engines = "".join(
             f'[[engine]]\nname = "{form}"\nupstream = "http://127.0.0.1:{port}"\n'
             f'listen = "127.0.0.1:{self.ports[form]}"\n'
+            + (f'api_key_file = "{directory / "key"}"\n' if form == "locked" else "")
             for form, port in ports.items()
         )
         self.file.write_text(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.system.agents import free_port
 
-CONTEXT = 4096
+CONTEXT = 2048
 """Tokens of context a request, in each of two slots."""
 
 FORMS: dict[str, tuple[str, ...]] = {
@@ -43,7 +43,20 @@ class LlamaServer:
         name = () if self.form == "unnamed" else ("--alias", "random")
         model = f"../{self.folder.name}/random.gguf"
         form = [part.format(folder=self.folder) for part in FORMS[self.form]]
-        common = ["--port", str(self.port), "-c", str(2 * CONTEXT), "-np", "2", "-t", "1", "--seed", "7"]
+        common = [
+            "--port",
+            str(self.port),
+            "-c",
+            str(2 * CONTEXT),
+            "-np",
+            "2",
+            "-b",
+            "512",
+            "-t",
+            "1",
+            "--seed",
+            "7",
+        ]
         output = self.log.open("ab") if self.log is not None else subprocess.DEVNULL
         self.process = subprocess.Popen(
             [self.folder / "llama-server", "-m", model, *common, *name, *form],

@@ -56,7 +56,7 @@ def test_two_pieces_cut_anywhere_in_the_answer(path: Path) -> None:
         check(path, cut(pieces, [place]))
 
 
-@pytest.mark.parametrize("name", ["chat_left_in_prefill_whole", "chat_left_in_prefill"])
+@pytest.mark.parametrize("name", ["chat_left_whole", "chat_left_in_prefill"])
 @pytest.mark.parametrize(
     "answer",
     [
