@@ -253,6 +253,8 @@ class Daemon:
             self._watch.pipeline.snapshot,
             relaying=frozenset(self._relays),
             sources=self._watch.sampler.status(),
+            journal=self._watch.journal.stats(),
+            untold=self._watch.untold(),
             uplink_fault=self._watch.link.reason if self._watch.link is not None else "",
             uptime_seconds=time.monotonic() - self._started,
         )

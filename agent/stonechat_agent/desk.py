@@ -86,6 +86,6 @@ class Desk:
             exchange.findings = found.findings
         self._keep(exchange, self._chooser.choose(exchange))
 
-    def losses(self) -> Counter[str]:
-        """Exchanges that would have been told to a collector, had there been room; only grows."""
-        return Counter(self._chooser.losses())
+    def untold(self) -> Counter[str]:
+        """Exchanges that a collector would have been told of, had there been room in the hour, by reason."""
+        return self._chooser.left_out()

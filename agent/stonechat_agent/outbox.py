@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, Protocol
 
 from stonechat import exchange_row, exchange_texts, wire
 from stonechat.errors import Refused
-from stonechat.exchange import Exchange, Outcome
+from stonechat.exchange import Exchange, Outcome, is_flagged
 from stonechat.exchange_row import Row
 from stonechat.exchange_texts import Texts
 from stonechat.wire import Header, Told
@@ -77,17 +77,17 @@ class Chooser:
         if reason is None:
             return None
         if not self._has_room(reason):
-            self._left_out[f"exchange.untold.{reason}"] += 1
+            self._left_out[reason] += 1
             return None
         self._used[reason] += 1
         return reason
 
-    def losses(self) -> Mapping[str, int]:
+    def left_out(self) -> Counter[str]:
         """Exchanges that would have been told, had the hour had room, by reason; only grows."""
-        return dict(self._left_out)
+        return Counter(self._left_out)
 
     def _reason(self, exchange: Exchange) -> str | None:
-        if exchange.findings:
+        if is_flagged(exchange.findings):
             return FLAGGED
         if exchange.outcome is Outcome.ERROR:
             return FAILED
@@ -170,7 +170,11 @@ class Parcel(NamedTuple):
 
 def allowed_texts(entry: Entry, upload: str) -> Texts | None:
     """The texts of an exchange that ``privacy.upload`` lets leave the device; None: none."""
-    if entry.texts is None or upload == "none" or (upload != "all" and not entry.row.get("findings")):
+    if (
+        entry.texts is None
+        or upload == "none"
+        or (upload != "all" and not is_flagged(entry.row.get("findings", ())))
+    ):
         return None
     return entry.texts.plain()
 

@@ -74,8 +74,12 @@ def render(status: dict[str, Any]) -> str:
         _row("device", f"{load}, {_known(recent['temperature_celsius'], 'C')}"),
         _row("uplink", status["uplink"]["sentence"]),
         _row("spool", f"{spool['records']} records wait, {spool['bytes'] / 1024:.0f} KiB in {spool['path']}"),
+        _row("journal", _journal(status["journal"])),
         _row("agent", f"{status['version']}, up {_span(status['uptime_seconds'])}, {own}"),
     ]
+    if status["untold"]:
+        untold = ", ".join(f"{n} {reason}" for reason, n in sorted(status["untold"].items()))
+        lines.append(_row("not sent on", f"{untold}: [exchanges] most_per_hour holds no more"))
     losses = {reason: n for reason, n in status["losses"].items() if n}
     if losses:
         lines.append(_row("lost", ", ".join(f"{n} {reason}" for reason, n in sorted(losses.items()))))
@@ -85,6 +89,12 @@ def render(status: dict[str, Any]) -> str:
         if s["state"] == "failed"
     ]
     return "\n".join(lines) + "\n"
+
+
+def _journal(journal: dict[str, Any]) -> str:
+    if journal["fault"]:
+        return f"cannot be written in {journal['path']}: {journal['fault']}"
+    return f"{journal['bytes'] / 1024:.0f} KiB in {journal['path']}"
 
 
 def _row(name: str, text: str) -> str:

@@ -124,6 +124,10 @@ class Watch:
         if self.link is not None:
             self.link.stop()
 
+    def untold(self) -> Counter[str]:
+        """Exchanges that stay on the device because an hour holds no more, by the reason to tell of them."""
+        return self._desk.untold()
+
     # The pipeline's thread calls these
 
     def _open_spool(self) -> Spool:
@@ -201,7 +205,7 @@ class Watch:
         return counted.in_flight if counted is not None else 0
 
     def _losses(self) -> Counter[str]:
-        losses = self.journal.losses + self._desk.losses()
+        losses = self.journal.losses
         return losses + Counter(self._outbox.losses()) if self._outbox is not None else losses
 
     # The link's thread calls these

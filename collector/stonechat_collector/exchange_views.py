@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select
 
+from stonechat.exchange import is_flagged
 from stonechat.exchange_row import FIELDS
 from stonechat_collector import schema
 from stonechat_collector.exchanges import MAX_TEXT
@@ -245,4 +246,5 @@ def _why_not(row: Row[Any]) -> str:
         return row.kept if row.kept in WHY_NOT else "unknown"
     if row.upload == "none":
         return "upload_none"
-    return "upload_flagged" if row.upload == "flagged" and not row.findings else "unknown"
+    is_held = row.upload == "flagged" and not is_flagged((row.findings or "").split())
+    return "upload_flagged" if is_held else "unknown"

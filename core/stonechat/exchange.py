@@ -7,6 +7,7 @@ itself carry their provenance beside them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -53,6 +54,15 @@ class Quantity(NamedTuple):
 
     value: int
     provenance: Provenance
+
+
+MILD_FINDINGS = frozenset({"truncated"})
+"""Findings that are counted and shown, and flag nothing: an answer that was cut at its limit was mostly meant to be."""
+
+
+def is_flagged(findings: Iterable[str]) -> bool:
+    """Tell whether an exchange with these findings is one that somebody should look at."""
+    return any(finding not in MILD_FINDINGS for finding in findings)
 
 
 @dataclass(slots=True)

@@ -110,10 +110,10 @@ def test_names_of_strangers_are_other_and_may_wait_for_the_engine_to_tell() -> N
     assert desk.take(response_model="new")[0].response_model == "new"
 
 
-def test_losses_are_what_the_hour_had_no_room_for() -> None:
+def test_what_the_hour_had_no_room_for_is_counted() -> None:
     desk = Kept()
     desk.desk._chooser = Chooser(
         Exchanges(sample=0.0, most_per_hour=0), random=lambda: 0.5, clock=lambda: 0.0
     )
     desk.take(outcome=Outcome.ERROR, error_type="http_5xx", transcript=None)
-    assert desk.desk.losses() == {"exchange.untold.failed": 1}
+    assert desk.desk.untold() == {"failed": 1}

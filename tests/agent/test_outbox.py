@@ -42,6 +42,8 @@ def an_exchange(kind: str = "plain", **changes: Any) -> Exchange:
     known: dict[str, dict[str, Any]] = {
         "plain": {"last_byte_ns": 100 * MS},
         "flagged": {"findings": ("repetition",)},
+        "cut": {"findings": ("truncated",)},
+        "cut and flagged": {"findings": ("truncated", "repetition")},
         "failed": {"outcome": Outcome.ERROR, "error_type": "timeout"},
         "slow": {"last_byte_ns": 30_000 * MS},
         "gone": {"outcome": Outcome.ABORTED, "closed_ns": 31_000 * MS},
@@ -51,7 +53,15 @@ def an_exchange(kind: str = "plain", **changes: Any) -> Exchange:
 
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [("plain", None), ("flagged", "flagged"), ("failed", "failed"), ("slow", "slow"), ("gone", "slow")],
+    [
+        ("plain", None),
+        ("flagged", "flagged"),
+        ("cut", None),
+        ("cut and flagged", "flagged"),
+        ("failed", "failed"),
+        ("slow", "slow"),
+        ("gone", "slow"),
+    ],
 )
 def test_each_reason_is_told_by_what_happened(kind: str, reason: str | None) -> None:
     assert Chooser(NEVER, random=lambda: 0.5, clock=Clock()).choose(an_exchange(kind)) == reason
@@ -69,7 +79,7 @@ def test_nothing_is_told_where_an_hour_holds_none() -> None:
     chooser = Chooser(Exchanges(sample=1.0, most_per_hour=0), random=lambda: 0.0, clock=Clock())
     assert chooser.choose(an_exchange("failed")) is None
     assert chooser.choose(an_exchange()) is None
-    assert chooser.losses() == {"exchange.untold.failed": 1, "exchange.untold.sampled": 1}
+    assert chooser.left_out() == {"failed": 1, "sampled": 1}
 
 
 def test_a_storm_of_failures_leaves_room_for_what_is_slow_or_flagged() -> None:
@@ -79,7 +89,7 @@ def test_a_storm_of_failures_leaves_room_for_what_is_slow_or_flagged() -> None:
     assert sum(chooser.choose(an_exchange("slow")) is not None for _ in range(500)) == 10
     clock.now += HOUR_SECONDS / 2
     assert chooser.choose(an_exchange("flagged")) == "flagged"
-    assert chooser.losses()["exchange.untold.failed"] == 490
+    assert chooser.left_out()["failed"] == 490
 
 
 def test_what_nobody_else_used_melts_and_may_be_spent_by_one() -> None:

@@ -29,7 +29,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from stonechat.event import EventKind, Severity
-from stonechat.exchange import Exchange, Outcome, Source
+from stonechat.exchange import Exchange, Outcome, Source, is_flagged
 from stonechat.exchange_row import Row, to_row
 from stonechat.transcript import Transcript
 from stonechat_agent.journal import files, rows
@@ -553,7 +553,7 @@ class Journal:
             item.transcript, item.cost = None, 0
         elif isinstance(item, _Update) and not item.ready:
             item.ready = True
-            if item.findings and (waiting := self._waiting.pop(item.id, None)) is not None:
+            if is_flagged(item.findings) and (waiting := self._waiting.pop(item.id, None)) is not None:
                 self._waiting_text -= waiting.size
                 item.row = waiting.row
                 item.texts, item.size, state = self._redacted(waiting.transcript)
@@ -561,7 +561,7 @@ class Journal:
 
     def _why_not(self, row: Row) -> str | None:
         """Why the policy does not keep the texts of an exchange; None where it does."""
-        flagged = bool(row.get("findings")) or row.get("outcome") == Outcome.ERROR.value
+        flagged = is_flagged(row.get("findings", ())) or row.get("outcome") == Outcome.ERROR.value
         if self._policy == "all" or flagged:
             return None
         if self._policy == "sampled":

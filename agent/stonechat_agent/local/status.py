@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stonechat import __version__
 from stonechat.summary import summarise
+from stonechat_agent.journal import Stats
 from stonechat_agent.pipeline import Snapshot
 from stonechat_agent.sampling import SourceStatus
 from stonechat_agent.settings import Settings
@@ -19,10 +20,17 @@ def status_of(
     *,
     relaying: frozenset[str],
     sources: Sequence[SourceStatus],
+    journal: Stats,
+    untold: Mapping[str, int],
     uplink_fault: str,
     uptime_seconds: float,
 ) -> dict[str, Any]:
-    """The status of the agent. ``uplink_fault``: why there is no connection, "" where that is unknown."""
+    """The status of the agent.
+
+    Args:
+        untold: exchanges that a collector is not told of because an hour holds no more, by the reason to tell of them.
+        uplink_fault: why there is no connection, "" where that is unknown.
+    """
     engines = [
         {
             "name": engine.name,
@@ -40,7 +48,7 @@ def status_of(
         "fleet": settings.device.fleet,
         "version": __version__,
         "uptime_seconds": round(uptime_seconds, 1),
-        "sentence": _sentence(snapshot, relaying, settings),
+        "sentence": _sentence(snapshot, relaying, journal, settings),
         "engines": engines,
         "recent": recent,
         "uplink": _uplink(settings, snapshot, uplink_fault),
@@ -50,6 +58,13 @@ def status_of(
             "bytes": snapshot.spool_bytes,
             "in_memory": snapshot.spool_in_memory,
         },
+        "journal": {
+            "path": settings.journal.path,
+            "bytes": journal.size,
+            "waiting": journal.waiting,
+            "fault": journal.fault,
+        },
+        "untold": dict(untold),
         "losses": dict(snapshot.losses),
         "sources": [
             {"name": source.name, "state": source.state.value, "reason": source.reason} for source in sources
@@ -62,7 +77,7 @@ def _engine_state(up: bool | None, relaying: bool) -> str:
     return state if relaying else f"{state}, not relayed"
 
 
-def _sentence(snapshot: Snapshot, relaying: frozenset[str], settings: Settings) -> str:
+def _sentence(snapshot: Snapshot, relaying: frozenset[str], journal: Stats, settings: Settings) -> str:
     faults = []
     not_relayed = [engine.name for engine in settings.engines if engine.name not in relaying]
     if not_relayed:
@@ -70,6 +85,11 @@ def _sentence(snapshot: Snapshot, relaying: frozenset[str], settings: Settings) 
     down = [name for name, up in snapshot.engines.items() if up is False]
     if down:
         faults.append(f"{', '.join(down)} is down")
+    unseen = [name for name, up in snapshot.engines.items() if up is None]
+    if unseen:
+        faults.append(f"{', '.join(unseen)} was not seen yet")
+    if journal.fault:
+        faults.append(f"the journal cannot be written in {settings.journal.path}")
     if snapshot.spool_in_memory:
         faults.append(f"the spool cannot be written in {settings.spool.path}, windows are kept in memory")
     return "; ".join(faults) if faults else "all well"

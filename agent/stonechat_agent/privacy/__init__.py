@@ -1,5 +1,6 @@
 """What keeps texts of users private: redaction before anything is written."""
 
-from stonechat_agent.privacy.redactor import KINDS, Redactor
+from stonechat_agent.privacy.redactor import KINDS, PatternOff, Redactor
 
-__all__ = ["KINDS", "Redactor"]
+__all__ = ["KINDS",
+    "PatternOff", "Redactor"]

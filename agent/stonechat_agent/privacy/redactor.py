@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from stonechat.errors import StonechatError
 from stonechat.transcript import ToolCall, Transcript, Turn
 from stonechat_agent.privacy.folding import Folded
 from stonechat_agent.privacy.keys import find_keys
@@ -34,6 +35,10 @@ _STRING_OR_NUMBER = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*')
 _COLON = re.compile(r"\s*:")
 
 log = logging.getLogger(__name__)
+
+
+class PatternOff(StonechatError):
+    """An own pattern was too slow, and is off: its name."""
 
 
 class Redactor:
@@ -110,8 +115,12 @@ class Redactor:
         return "".join(parts)
 
     def transcript(self, transcript: Transcript) -> Transcript:
-        """Return a transcript of which every text is redacted; whom the client named as its user is left out."""
-        return Transcript(
+        """Return a transcript of which every text is redacted; whom the client named as its user is left out.
+
+        Raises:
+            PatternOff: an own pattern was too slow and is off, so that what it should take out would stay.
+        """
+        redacted = Transcript(
             turns=[Turn(turn.role, self.text(turn.text)) for turn in transcript.turns],
             answer=self.text(transcript.answer),
             reasoning=self.text(transcript.reasoning),
@@ -124,6 +133,9 @@ class Redactor:
             wants_json=transcript.wants_json,
             cut=transcript.cut,
         )
+        if self._switched_off:
+            raise PatternOff(", ".join(self._switched_off))
+        return redacted
 
     def _value(self, value: str, key: str) -> str:
         """Return a string or number of JSON redacted, with its key before it as in a text."""

@@ -25,6 +25,7 @@ from tests.agent.commands.conftest import EVENTS, NOW_MS, Device, several
 
 from stonechat_agent.commands.picture import View, picture
 from stonechat_agent.commands.terminal import Terminal
+from stonechat_agent.journal import Stats
 from stonechat_agent.local.status import status_of
 from stonechat_agent.pipeline import Snapshot
 from stonechat_agent.settings import load
@@ -45,6 +46,8 @@ def status(device: Device, **more: Any) -> dict[str, Any]:
         snapshot,
         relaying=frozenset({"engine"}),
         sources=[],
+        journal=Stats(40_960, 0, 0, ""),
+        untold={},
         uplink_fault="",
         uptime_seconds=60.0,
     )

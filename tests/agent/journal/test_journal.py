@@ -72,6 +72,7 @@ def test_the_file_is_for_its_owner_and_group(directory: Path) -> None:
     [
         ("none", 0.0, {"findings": ("empty",)}, "none"),
         ("flagged", 0.0, {}, "not_flagged"),
+        ("flagged", 0.0, {"findings": ("truncated",)}, "not_flagged"),
         ("flagged", 0.0, {"findings": ("empty",)}, KEPT),
         ("flagged", 0.0, {"outcome": Outcome.ERROR, "error_type": "timeout"}, KEPT),
         ("flagged", 0.0, {"outcome": Outcome.ABORTED}, "not_flagged"),

@@ -20,7 +20,7 @@ from stonechat.record import Values
 from stonechat.slots import Slots
 from stonechat_agent.clocks import Clocks
 from stonechat_agent.intake import to_exchange
-from stonechat_agent.journal import JournalEvent, Recent
+from stonechat_agent.journal import JournalEvent, Recent, Stats
 from stonechat_agent.local import pages
 from stonechat_agent.local.endpoint import Endpoint, Page, json_page
 from stonechat_agent.local.series import SPAN_SECONDS, Series
@@ -139,6 +139,8 @@ class Device:
             snapshot,
             relaying=frozenset({"engine"}),
             sources=(),
+            journal=Stats(40_960, 0, 0, ""),
+            untold={},
             uplink_fault="",
             uptime_seconds=4000.0,
         )

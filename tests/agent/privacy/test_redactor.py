@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stonechat.transcript import ToolCall, Transcript, Turn
-from stonechat_agent.privacy import KINDS, Redactor
+from stonechat_agent.privacy import KINDS, PatternOff, Redactor
 
 ROOT = Path(__file__).parents[3]
 
@@ -115,6 +115,15 @@ def test_a_slow_own_pattern_is_switched_off_and_logged_once(caplog: pytest.LogCa
             assert "[good]" in redactor.text(text)
     assert redactor.switched_off == ("slow",)
     assert [record.message for record in caplog.records] == ["own pattern too slow, switched off"]
+
+
+def test_no_transcript_is_redacted_while_an_own_pattern_is_off() -> None:
+    redactor = Redactor({"slow": r"(?:a|a)*c"})
+    plain = Transcript([Turn("user", "hello")])
+    assert redactor.transcript(plain).turns == plain.turns
+    redactor.text("a" * 23 + "b")
+    with pytest.raises(PatternOff, match="slow"):
+        redactor.transcript(plain)
 
 
 def test_an_own_pattern_finds_over_the_edges_of_its_pieces() -> None:
