@@ -32,7 +32,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from stonechat import sketch, topics, wire
 from stonechat.catalog import BY_NAME, Kind
-from stonechat.record import DEVICE, Record, Series, Stamp
+from stonechat.records import DEVICE, Record, Series, Stamp
 from stonechat.values import Value, counter, gauge, tally
 from stonechat_collector import rollup
 from stonechat_collector.child import collect_by_hand

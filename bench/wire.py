@@ -23,7 +23,7 @@ from typing import Any, cast
 from stonechat import columns, envelope, sketch, wire
 from stonechat.catalog import BY_ID, Kind, metric_id
 from stonechat.exchange import Exchange, Operation, Provenance, Quantity
-from stonechat.record import Record
+from stonechat.records import Record
 from stonechat.slots import Slots
 from stonechat.summary import quantile
 from stonechat.values import Value
@@ -107,7 +107,12 @@ def exchange(rng: random.Random, pace: float) -> Exchange:
     tokens, prompt = around(90), around(140)
     prefill, decode = around(0.45e9 * pace), around(0.05e9 * pace) * tokens
     one = Exchange(
-        "engine", Operation.CHAT, "openai.chat", "phi-4-mini:3.8b-q5_1", "phi-4-mini:3.8b-q5_1", True
+        "engine",
+        operation=Operation.CHAT,
+        dialect="openai.chat",
+        request_model="phi-4-mini:3.8b-q5_1",
+        response_model="phi-4-mini:3.8b-q5_1",
+        streamed=True,
     )
     one.first_byte_ns = prefill + around(3e6)
     one.first_token_ns = one.first_byte_ns + around(1e6)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from stonechat.record import Stamp
+from stonechat.records import Stamp
 
 _MS = 1_000_000
 _TIME_ERROR = 5  # linux/timex.h

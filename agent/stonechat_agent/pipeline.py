@@ -20,7 +20,7 @@ from stonechat.catalog import metric_id
 from stonechat.description import hash_of
 from stonechat.event import EventKind, Severity
 from stonechat.exchange import Exchange
-from stonechat.record import Flag, Record, Values, fold_values
+from stonechat.records import Flag, Record, Values, fold_values
 from stonechat_agent.clocks import Clocks
 from stonechat_agent.desk import Desk
 from stonechat_agent.health import EngineHealth

@@ -67,7 +67,9 @@ class Engine:
     )
 
     passive: bool = option(
-        kinds.boolean(), True, "whether the engine is asked for its build, model and slots, without disturbing it"
+        kinds.boolean(),
+        True,
+        "whether the engine is asked for its build, model and slots, without disturbing it",
     )
     api_key_file: str = option(
         kinds.path(), "", "file with the key that the engine wants to be asked with, if it wants one"

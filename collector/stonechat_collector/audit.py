@@ -12,7 +12,7 @@ import msgpack
 from sqlalchemy import Connection, select
 
 from stonechat.ranges import Standing, cover_union
-from stonechat.record import from_plain
+from stonechat.records import from_plain
 from stonechat.wire import Stream
 from stonechat_collector import retention, rollup, schema
 from stonechat_collector.buckets import Bucket

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, upda
 from stonechat import description, wire
 from stonechat.event import Event, EventKind, Severity
 from stonechat.ranges import Cover, Standing, cover_size
-from stonechat.record import Record
+from stonechat.records import Record
 from stonechat.topics import Topic
 from stonechat.wire import EventBatch, ExchangeBatch, State, Stream, WindowBatch
 from stonechat_collector import figures, identity, schema

@@ -23,7 +23,7 @@ import msgpack
 from stonechat import sketch
 from stonechat.catalog import Kind
 from stonechat.errors import Refused
-from stonechat.record import Flag, Series
+from stonechat.records import Flag, Series
 from stonechat.values import Value, tally
 
 LAYOUT = 1
@@ -50,7 +50,7 @@ class Bucket:
         self._parts: dict[Form, list[Value]] = {}
 
     def add(self, plain: Sequence[Any], windows: int, *, uncertain: bool = False) -> None:
-        """Add a record as ``stonechat.record.to_plain`` makes it, as it comes out of a row."""
+        """Add a record as ``stonechat.records.to_plain`` makes it, as it comes out of a row."""
         self.records += 1
         self.windows += windows
         self.observed += plain[7]

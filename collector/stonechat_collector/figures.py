@@ -12,7 +12,7 @@ from typing import Any
 
 from stonechat import sketch
 from stonechat.catalog import BY_ID, Kind, metric_id
-from stonechat.record import DEVICE, Record, Series
+from stonechat.records import DEVICE, Record, Series
 from stonechat.values import Value, fold, tally_counts
 
 NOW_FIGURES = (

@@ -10,7 +10,7 @@ import msgpack
 
 from stonechat import wire
 from stonechat.errors import Refused
-from stonechat.record import to_plain
+from stonechat.records import to_plain
 from stonechat.topics import Topic
 from stonechat.wire import Ack, EventBatch, ExchangeBatch, State, WindowBatch
 

@@ -7,7 +7,7 @@
                   with the (order, boottime) of the record they come from, the figures of the recent span, its status
     receipts      (device, epoch, stream) -> which sequence numbers were ever taken; kept as long as the device
     windows       the records, appended under (device, start, epoch, first seq) and never replaced: uniqueness is the
-                  receipts' duty. ``payload`` is MessagePack of ``stonechat.record.to_plain``
+                  receipts' duty. ``payload`` is MessagePack of ``stonechat.records.to_plain``
     pending       records that the roll-up has still to merge, in the order of their taking
     rollups       (scope, name, step, start) -> the fold of every record that begins in that bucket and is no longer
                   than its step; ``payload`` is described in ``rollup``

@@ -19,7 +19,7 @@ from stonechat import sketch
 from stonechat.catalog import BY_ID, Kind, Metric
 from stonechat.errors import StonechatError
 from stonechat.event import Severity
-from stonechat.record import DEVICE, Series
+from stonechat.records import DEVICE, Series
 from stonechat.values import HISTOGRAM_BINS, Value, tally_counts
 from stonechat_collector import rollup, schema, status
 from stonechat_collector.buckets import Bucket, uncertain

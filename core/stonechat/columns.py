@@ -40,7 +40,7 @@ import msgpack
 from stonechat.catalog import Kind
 from stonechat.errors import Refused
 from stonechat.ids import identifier
-from stonechat.record import MAX_SERIES, MAX_TALLY_KEYS, Flag, Record, Series, Stamp
+from stonechat.records import MAX_SERIES, MAX_TALLY_KEYS, Flag, Record, Series, Stamp
 from stonechat.sketch import ACCURACY, MAX_BINS
 from stonechat.values import HISTOGRAM_BINS, VECTOR_MIN_COUNT, Value
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from stonechat.errors import FoldError
 from stonechat.ranges import Cover, cover_union
-from stonechat.record import Stamp
+from stonechat.records import Stamp
 
 
 class Severity(IntEnum):

@@ -8,7 +8,7 @@ itself carry their provenance beside them.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -75,6 +75,7 @@ class Exchange:
     """
 
     engine: str
+    _: KW_ONLY
     id: str = ""  # drawn when the exchange is taken in: see ``ids.exchange_id``
     source: Source = Source.RELAY
     wall_ms: int | None = None  # wall clock, ms since 1970, when the request was accepted

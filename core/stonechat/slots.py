@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from stonechat.record import DEVICE, MAX_SERIES, MAX_TALLY_KEYS, OTHER, Series
+from stonechat.records import DEVICE, MAX_SERIES, MAX_TALLY_KEYS, OTHER, Series
 
 OTHER_KEY = "other"
 

@@ -10,7 +10,7 @@ from typing import cast
 
 from stonechat import sketch
 from stonechat.catalog import BY_ID, metric_id
-from stonechat.record import DEVICE, Series, Values
+from stonechat.records import DEVICE, Series, Values
 from stonechat.values import Value, fold
 
 Figures = dict[str, float | int | None]

@@ -53,7 +53,7 @@ from stonechat.exchange_row import Row
 from stonechat.exchange_texts import Texts
 from stonechat.ids import identifier
 from stonechat.ranges import Cover, Ranges
-from stonechat.record import Record, Stamp
+from stonechat.records import Record, Stamp
 
 MAX_EVENTS = 256
 MAX_EXCHANGES = 64

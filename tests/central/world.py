@@ -24,7 +24,7 @@ from stonechat.catalog import metric_id
 from stonechat.description import hash_of
 from stonechat.event import EventKind, Severity
 from stonechat.ranges import Ranges, Standing, difference, standing, union
-from stonechat.record import DEVICE, Flag, Record, from_plain
+from stonechat.records import DEVICE, Flag, Record, from_plain
 from stonechat.wire import Stream
 from stonechat_agent.sampling import Reading
 from stonechat_agent.spool import Instant, Spool

@@ -8,7 +8,7 @@ from stonechat import topics, wire
 from stonechat.event import Event, Severity
 from stonechat.exchange_row import Row
 from stonechat.ids import exchange_id
-from stonechat.record import DEVICE, Flag, Record, Series, Stamp, Values
+from stonechat.records import DEVICE, Flag, Record, Series, Stamp, Values
 from stonechat.values import counter, gauge
 from stonechat_collector.messages import Message
 

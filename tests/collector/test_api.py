@@ -29,7 +29,7 @@ from tests.collector.making import (
 
 from stonechat import description, sketch
 from stonechat.catalog import Kind
-from stonechat.record import DEVICE
+from stonechat.records import DEVICE
 from stonechat.values import counter, gauge, tally
 from stonechat.wire import Told
 from stonechat_collector import live, models, rollup

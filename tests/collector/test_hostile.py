@@ -26,7 +26,7 @@ from tests.collector.making import (
 )
 
 from stonechat import envelope, topics, wire
-from stonechat.record import DEVICE, Stamp
+from stonechat.records import DEVICE, Stamp
 from stonechat.values import counter, gauge
 from stonechat_collector import exchange_views, rollup, schema, views
 from stonechat_collector.audit import audit
@@ -172,7 +172,7 @@ def test_numbers_at_their_bounds_do_not_stop_the_roll_up(store: Store) -> None:
     ],
 )
 def test_a_record_that_can_never_be_stored_is_refused(store: Store, record: object, reason: str) -> None:
-    from stonechat.record import Record
+    from stonechat.records import Record
 
     assert isinstance(record, Record)
     # A start that far off does not pass the wire's own bounds unless its wall clock is as far off.

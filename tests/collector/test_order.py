@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 from tests.collector.making import MINUTE, NOW, event, events_message, window, windows_message
 
-from stonechat.record import DEVICE, from_plain
+from stonechat.records import DEVICE, from_plain
 from stonechat_collector import rollup, schema
 from stonechat_collector.audit import audit
 from stonechat_collector.ingest import Ingest

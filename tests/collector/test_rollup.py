@@ -14,7 +14,7 @@ from tests.core import strategies
 
 from stonechat import sketch
 from stonechat.catalog import Kind
-from stonechat.record import DEVICE, Record, Values, fold_values, to_plain
+from stonechat.records import DEVICE, Record, Values, fold_values, to_plain
 from stonechat.values import Value, counter, fold
 from stonechat_collector import retention, rollup, schema, views
 from stonechat_collector.audit import audit

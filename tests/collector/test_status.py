@@ -10,7 +10,7 @@ from tests.collector.making import CHAT, MINUTE, NOW, state_message, window, win
 
 from stonechat import sketch
 from stonechat.catalog import Kind
-from stonechat.record import DEVICE, Series
+from stonechat.records import DEVICE, Series
 from stonechat.values import counter, gauge
 from stonechat_collector import rollup, schema, views
 from stonechat_collector.identity import Run, see

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from stonechat import sketch
 from stonechat.catalog import Kind
 from stonechat.event import Event, Severity
-from stonechat.record import DEVICE, OTHER, Flag, Record, Series, Stamp
+from stonechat.records import DEVICE, OTHER, Flag, Record, Series, Stamp
 from stonechat.values import HISTOGRAM_BINS, Value, counter, gauge, tally
 
 IDENTIFIERS = st.text("abcXYZ019._:/@+-", min_size=1, max_size=12)

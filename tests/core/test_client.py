@@ -116,7 +116,7 @@ def test_a_record_reaches_the_agent(agent: Agent) -> None:
 
 def test_the_package_itself_has_the_functions(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STONECHAT_URL", agent.url)
-    import stonechat.record  # the module of that name does not stand in the function's way
+    import stonechat
 
     stonechat.record(prompt="Hello?", finish="stop")
     with stonechat.recording(model="m") as call:

@@ -15,7 +15,7 @@ from stonechat.catalog import METRICS, Kind
 from stonechat.errors import FoldError
 from stonechat.event import coalesce
 from stonechat.ranges import cover_size
-from stonechat.record import MAX_SERIES, MAX_TALLY_KEYS, OTHER, Flag, Record, Series, fold_all, fold_records
+from stonechat.records import MAX_SERIES, MAX_TALLY_KEYS, OTHER, Flag, Record, Series, fold_all, fold_records
 from stonechat.slots import OTHER_KEY, Slots
 from stonechat.values import counter, fold, gauge, tally, tally_counts
 
@@ -86,7 +86,7 @@ def test_bounds_on_series_and_tallies_keep_folding_exact(seed: int, wanted: int)
 
 
 def _window() -> Record:
-    from stonechat.record import Stamp
+    from stonechat.records import Stamp
 
     return Record(((7, 1, 1),), b"describe", Stamp(1, 0, 0, 0, True), 1, 60_000, 60_000, 60_000, 60)
 

@@ -21,7 +21,7 @@ from stonechat.event import Event
 from stonechat.exchange_row import Row
 from stonechat.exchange_texts import Texts
 from stonechat.ids import exchange_id
-from stonechat.record import DEVICE, Record, Stamp, from_plain, to_plain
+from stonechat.records import DEVICE, Record, Stamp, from_plain, to_plain
 from stonechat.values import counter, gauge
 
 HEADER = wire.Header(77, 3, 1_700_000_000_000, 5_000, ((77, 1, 0), (76, 0, 4)))

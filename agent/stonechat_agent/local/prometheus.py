@@ -11,7 +11,7 @@ from typing import cast
 
 from stonechat import sketch
 from stonechat.catalog import METRICS, Kind, Metric
-from stonechat.record import Series, Values
+from stonechat.records import Series, Values
 from stonechat.summary import quantile
 from stonechat.values import Value
 

@@ -2,5 +2,4 @@
 
 from stonechat_agent.privacy.redactor import KINDS, PatternOff, Redactor
 
-__all__ = ["KINDS",
-    "PatternOff", "Redactor"]
+__all__ = ["KINDS", "PatternOff", "Redactor"]

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any, cast
 
 from stonechat.catalog import metric_id
-from stonechat.record import OTHER, Values
+from stonechat.records import OTHER, Values
 from stonechat.summary import across_series, is_exchange_series, summarise
 from stonechat.values import Value, tally_counts
 from stonechat_agent.commands import figures

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from stonechat.description import hash_of
 from stonechat.errors import StonechatError
 from stonechat.exchange import Exchange
-from stonechat.record import Flag, Values, fold_values
+from stonechat.records import Flag, Values, fold_values
 from stonechat_agent.clocks import Instant
 from stonechat_agent.journal import Journal
 from stonechat_agent.spool import Spool

@@ -11,7 +11,7 @@ from stonechat import columns
 from stonechat.envelope import DICTIONARY, compress, decompress, unpack
 from stonechat.errors import Refused
 from stonechat.event import Event
-from stonechat.record import Record
+from stonechat.records import Record
 from stonechat.wire import event_from_plain, event_to_plain
 
 Item = Record | Event

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from stonechat.record import Record, fold_all
+from stonechat.records import Record, fold_all
 
 
 class Rung(NamedTuple):

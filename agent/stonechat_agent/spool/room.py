@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from stonechat import columns
 from stonechat.event import Event
-from stonechat.record import Record
+from stonechat.records import Record
 from stonechat.wire import Stream
 from stonechat_agent.spool import codec
 from stonechat_agent.spool.ladder import PACK, RUNGS, Rung, climb

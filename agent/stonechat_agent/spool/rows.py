@@ -8,7 +8,7 @@ from typing import Any
 from stonechat.errors import Refused
 from stonechat.event import Event
 from stonechat.ranges import Ranges, Standing, cover_union, standing
-from stonechat.record import Record
+from stonechat.records import Record
 from stonechat.wire import Stream
 from stonechat_agent.spool import codec
 from stonechat_agent.spool.store import Found, Row, State, make_row

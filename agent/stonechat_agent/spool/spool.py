@@ -29,7 +29,7 @@ import msgpack
 
 from stonechat.description import HASH_BYTES, Description, canonical, hash_of
 from stonechat.event import Event, EventKind, Severity
-from stonechat.record import Flag, Record
+from stonechat.records import Flag, Record
 from stonechat.slots import Slots
 from stonechat.wire import MAX_EPOCHS, Ack, Stream
 from stonechat_agent.clocks import Instant

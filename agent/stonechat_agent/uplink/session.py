@@ -24,7 +24,7 @@ from stonechat.columns import MAX_RECORDS
 from stonechat.description import Description
 from stonechat.errors import Refused
 from stonechat.event import EventKind, Severity
-from stonechat.record import Record
+from stonechat.records import Record
 from stonechat.wire import Ack, Header, State, Stream
 from stonechat_agent.spool import Instant, Offer, Source, Spool
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from stonechat import sketch
 from stonechat.catalog import BY_ID, Kind
 from stonechat.exchange import Exchange
-from stonechat.record import DEVICE, Flag, Record, Series, Stamp
+from stonechat.records import DEVICE, Flag, Record, Series, Stamp
 from stonechat.slots import Slots
 from stonechat.values import Value, counter, tally
 from stonechat_agent.clocks import Instant

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stonechat.record import Flag
+from stonechat.records import Flag
 from stonechat_agent.clocks import Instant
 
 CLOCK_STEP_MS = 1000

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from stonechat.catalog import metric_id
 from stonechat.exchange import Exchange, Outcome, Quantity
-from stonechat.record import Series
+from stonechat.records import Series
 
 _NS_PER_US = 1000
 _NS_PER_S = 1_000_000_000

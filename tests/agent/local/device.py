@@ -16,7 +16,7 @@ from stonechat.catalog import metric_id
 from stonechat.exchange import Source
 from stonechat.exchange_row import to_row
 from stonechat.ids import exchange_id
-from stonechat.record import Values
+from stonechat.records import Values
 from stonechat.slots import Slots
 from stonechat_agent.clocks import Clocks
 from stonechat_agent.intake import to_exchange

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from stonechat.catalog import metric_id
-from stonechat.record import DEVICE, Series
+from stonechat.records import DEVICE, Series
 from stonechat.values import counter, gauge, tally
 from stonechat_agent.local.endpoint import Endpoint, json_page
 from stonechat_agent.local.prometheus import render

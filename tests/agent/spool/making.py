@@ -10,7 +10,7 @@ from typing import Any
 
 from stonechat import ranges, wire
 from stonechat.ranges import Ranges, Standing
-from stonechat.record import DEVICE, Record
+from stonechat.records import DEVICE, Record
 from stonechat.values import counter, gauge
 from stonechat.wire import Ack, EventBatch, State, Stream, WindowBatch
 from stonechat_agent.spool import Instant, Spool

@@ -12,7 +12,7 @@ from tests.agent.spool.making import MINUTE, Device, ack, events, everything, we
 from tests.core import strategies
 
 from stonechat.event import EventKind, Severity
-from stonechat.record import Record, fold_all
+from stonechat.records import Record, fold_all
 from stonechat.wire import Stream
 from stonechat_agent.spool import Spool
 from stonechat_agent.spool.ladder import RUNGS, climb

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.agent.spool.making import BEGIN, MINUTE, Device, events, everything
 
 from stonechat.event import EventKind, Severity
-from stonechat.record import Flag
+from stonechat.records import Flag
 from stonechat.wire import Stream
 from stonechat_agent.spool import Source
 

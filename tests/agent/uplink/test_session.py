@@ -12,7 +12,7 @@ from tests.agent.spool.making import BEGIN, MINUTE, STORE, Collector, Device, ev
 from stonechat import description, topics, wire
 from stonechat.event import EventKind, Severity
 from stonechat.ranges import Ranges
-from stonechat.record import Flag, Record
+from stonechat.records import Flag, Record
 from stonechat.wire import Ack, State, Stream, WindowBatch
 from stonechat_agent.spool import Spool
 from stonechat_agent.uplink import Publish, Uplink

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from stonechat import sketch
 from stonechat.catalog import BY_NAME, metric_id
 from stonechat.exchange import Exchange, Operation, Outcome, Provenance, Quantity
-from stonechat.record import DEVICE, OTHER, Flag, Record, Series, fold_values
+from stonechat.records import DEVICE, OTHER, Flag, Record, Series, fold_values
 from stonechat.slots import Slots
 from stonechat_agent.clocks import Clocks, Instant
 from stonechat_agent.sampling.reading import Reading

@@ -17,7 +17,7 @@ from tests.collector.pages.told import told
 from stonechat import description, sketch, topics, wire
 from stonechat.catalog import Kind, metric_id
 from stonechat.event import Event, Severity
-from stonechat.record import DEVICE, Record, Series, Stamp
+from stonechat.records import DEVICE, Record, Series, Stamp
 from stonechat.values import Value, counter, gauge, tally
 from stonechat_collector import rollup
 from stonechat_collector.ingest import Ingest
