@@ -64,7 +64,7 @@ def test_the_journal_has_what_the_answer_said(case: Case, driven: dict[str, Driv
         assert 0 < row["duration"] <= took_us
         assert "closed" not in row
     if row.get("streamed") and row["outcome"] == "ok":
-        assert row["ttft"] > row["ttfb"] > 0
+        assert row["ttft"] >= row["ttfb"] > 0  # equal where one segment brings both
         assert row["chunks"] >= 1
     if case.leaves == "decode":
         assert 1 <= row["output_tokens"] < 100
