@@ -12,6 +12,10 @@ _NS_PER_US = 1000
 _NS_PER_S = 1_000_000_000
 _RATE = 1000  # thousandths of a token a second
 
+LARGEST = 1 << 40
+"""In any metric's unit: 13 days, a billion tokens a second. What an engine or an application says beyond it is
+nonsense, and the sums of windows, which have 63 bits, must hold millions of the largest."""
+
 EXCHANGES = metric_id("stonechat.exchanges")
 OUTCOMES = metric_id("stonechat.exchange.outcomes")
 DIALECTS = metric_id("stonechat.exchange.dialects")
@@ -57,7 +61,7 @@ def counters(exchange: Exchange) -> Iterator[tuple[int, int]]:
     if exchange.scores:
         yield CHECKED, 1
     for metric, tokens in ((CACHED, exchange.cached_tokens), (REASONING, exchange.reasoning_tokens)):
-        if tokens is not None and tokens.value > 0:
+        if tokens is not None and 0 < tokens.value <= LARGEST:
             yield metric, tokens.value
 
 
@@ -84,6 +88,10 @@ def gauges(exchange: Exchange) -> Iterator[tuple[int, int]]:
 
 def observations(exchange: Exchange) -> Iterator[tuple[int, int]]:
     """Values of distributions: (metric, value). Times of failed exchanges are left out: a refusal is no fast answer."""
+    return (found for found in _observed(exchange) if found[1] <= LARGEST)
+
+
+def _observed(exchange: Exchange) -> Iterator[tuple[int, int]]:
     if exchange.outcome is Outcome.ERROR:
         return
     for metric, instant in ((TTFB, exchange.first_byte_ns), (TTFT, exchange.first_token_ns)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from stonechat import sketch
 from stonechat.catalog import BY_NAME, metric_id
 from stonechat.exchange import Exchange, Operation, Outcome, Provenance, Quantity
-from stonechat.records import DEVICE, OTHER, Flag, Record, Series, fold_values
+from stonechat.records import DEVICE, OTHER, Flag, Record, Series, fold_values, to_plain
 from stonechat.slots import Slots
 from stonechat_agent.clocks import Clocks, Instant
 from stonechat_agent.sampling.reading import Reading
@@ -135,6 +136,28 @@ def test_answers_that_were_checked_are_counted_beside_what_was_found() -> None:
     metrics = window.build(at(LENGTH)).values[Series("engine", "answers", "chat")]
     assert metrics[metric_id("stonechat.answers.checked")] == (1, 2)
     assert metrics[metric_id("stonechat.findings")] == (5, "repetition", 1)
+
+
+def test_absurd_figures_never_outgrow_what_a_record_can_hold() -> None:
+    """An engine's or an application's figures are its own word, and a window that cannot be written ends the agent."""
+    window = builder()
+    figure = Quantity((1 << 53) - 1, Provenance.ENGINE)
+    moment = Quantity(1, Provenance.ENGINE)
+    for _ in range(3000):
+        absurd = dict.fromkeys(("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"), figure)
+        window.add_exchange(
+            answered(**absurd, queue_duration=figure, load_duration=figure, decode_duration=moment)
+        )
+        window.add_exchange(
+            answered(input_tokens=Quantity(1 << 40, Provenance.ENGINE), prefill_duration=moment)
+        )
+    record = window.build(at(LENGTH))
+    assert msgpack.packb(to_plain(record))
+    values = record.values[Series("engine", "answers", "chat")]
+    assert values[metric_id("stonechat.exchanges")] == (1, 6000)
+    assert quantile(
+        record, Series("engine", "answers", "chat"), "gen_ai.usage.output_tokens"
+    ) == pytest.approx(101, rel=0.02)
 
 
 def test_models_beyond_the_slots_count_as_other() -> None:
