@@ -25,6 +25,8 @@ IDLE_SECONDS = 15.0
 """Time without a whole request after which a connection is closed."""
 LINGER_SECONDS = 2.0
 """Time for which a client may go on sending what is not read any more, so that it sees the answer that says why."""
+STOP_SECONDS = 0.2
+"""Time that those who are still answered have at the end."""
 MAX_CONNECTIONS = 32
 MAX_WAITING = 64
 """Requests of one connection that may wait for those before them."""
@@ -108,6 +110,11 @@ class Endpoint:
             self._server.close()
             for connection in tuple(self._connections):
                 connection.close()
+            if self._connections:
+                # Since Python 3.12 a server waits for its connections, and one who does not read never lets go.
+                await asyncio.sleep(STOP_SECONDS)
+                for connection in tuple(self._connections):
+                    connection.abort()
             await self._server.wait_closed()
 
     def refusal(self, method: str, target: str, headers: Mapping[str, str]) -> Page | None:
@@ -213,19 +220,22 @@ class _Connection(asyncio.Protocol):
         self._body: list[bytes] = []
         self._body_size = 0
         self._head_size = 0  # of the head that is being read, roughly
+        self._trailers_size = 0
         self._reading_body = False
         self._refused: Page | None = None  # the answer to the request that is being read
         self._deaf = False  # nothing is read any more: the last answer is on its way
         self._waiting: deque[_Request] = deque()
         self._held = 0  # bytes of bodies, read or waiting
         self._current: Iterator[Page | None] | None = None
+        self._scheduled = False
+        self._clogged = False  # the client does not read what it was answered
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         if not self._endpoint.opened(self):
             self._transport.abort()
             return
-        self._timer = self._loop.call_later(IDLE_SECONDS, self.close)
+        self._arm(IDLE_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._deaf = True
@@ -241,6 +251,20 @@ class _Connection(asyncio.Protocol):
         self._deaf = True
         if self._transport is not None:
             self._transport.close()
+
+    def abort(self) -> None:
+        """Close now."""
+        self._deaf = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def pause_writing(self) -> None:
+        self._clogged = True
+
+    def resume_writing(self) -> None:
+        self._clogged = False
+        if self._waiting:
+            self._schedule()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -262,12 +286,18 @@ class _Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._target, self._headers = b"", {}
         self._body, self._body_size = [], 0
+        self._trailers_size = 0
         self._refused = None
 
     def on_url(self, url: bytes) -> None:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._reading_body:  # a trailer, which nobody asked for
+            self._trailers_size += len(name) + len(value) + 4
+            if not self._deaf and self._trailers_size > MAX_HEADERS:
+                self._refuse(_headers_too_large())
+            return
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
@@ -318,7 +348,7 @@ class _Connection(asyncio.Protocol):
 
     @property
     def _busy(self) -> bool:
-        return self._current is not None or bool(self._waiting)
+        return bool(self._waiting)
 
     def _refuse(self, page: Page) -> None:
         """Answer with the page after what waits, and read no more of this connection."""
@@ -327,32 +357,39 @@ class _Connection(asyncio.Protocol):
         self._enqueue(_Request("GET", "", {}, b"", False, page))
 
     def _enqueue(self, request: _Request) -> None:
-        busy = self._busy
         self._waiting.append(request)
         if len(self._waiting) > MAX_WAITING:
             self.close()
-        elif busy:
+        elif len(self._waiting) > 1:
             if self._transport is not None:
                 self._transport.pause_reading()
-        else:
-            self._answer()
+        elif not self._clogged:
+            self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._answer)
 
     def _answer(self) -> None:
-        """Work for a slice; the rest, and what waits, has its turn when others had theirs."""
-        while self._waiting:
-            request = self._waiting[0]
-            page = request.page or self._slice(request)
-            if page is None:
-                self._loop.call_soon(self._answer)
-                return
-            self._current = None
-            self._waiting.popleft()
-            self._release(len(request.body))
-            self._write(page, keep=request.keep, with_body=request.method != "HEAD")
-            if not request.keep:
-                self._waiting.clear()
-                return
-        if self._transport is not None and not self._transport.is_closing():
+        """Work for a slice, or answer one request; what else waits has its turn when others had theirs."""
+        self._scheduled = False
+        if not self._waiting or self._clogged:
+            return
+        request = self._waiting[0]
+        page = request.page or self._slice(request)
+        if page is None:
+            self._schedule()
+            return
+        self._current = None
+        self._waiting.popleft()
+        self._release(len(request.body))
+        self._write(page, keep=request.keep, with_body=request.method != "HEAD")
+        if not request.keep:
+            self._waiting.clear()
+        elif self._waiting:
+            self._schedule()
+        elif self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 
     def _slice(self, request: _Request) -> Page | None:
@@ -379,12 +416,22 @@ class _Connection(asyncio.Protocol):
             f"Connection: {'keep-alive' if keep else 'close'}\r\n\r\n"
         )
         self._send(head.encode("latin-1") + (page.body if with_body else b""))
-        if self._timer is not None:
-            self._timer.cancel()
         if keep:
-            self._timer = self._loop.call_later(IDLE_SECONDS, self.close)
+            self._arm(IDLE_SECONDS)
         else:
             self._end()
+
+    def _arm(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._expired)
+
+    def _expired(self) -> None:
+        # Who has not read its answer by now would hold one of the few connections for ever.
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            self.abort()
+        else:
+            self.close()
 
     def _send(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -404,7 +451,7 @@ class _Connection(asyncio.Protocol):
         transport.resume_reading()
         if transport.can_write_eof():
             transport.write_eof()
-        self._timer = self._loop.call_later(LINGER_SECONDS, self.close)
+        self._arm(LINGER_SECONDS)
 
     def eof_received(self) -> bool:
         """The client sends nothing more: what waits is still answered, and then the transport closes."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
 from stonechat.catalog import metric_id
 from stonechat.records import DEVICE, Series
 from stonechat.values import counter, gauge, tally
-from stonechat_agent.local.endpoint import Endpoint, json_page
+from stonechat_agent.local import endpoint as module
+from stonechat_agent.local.endpoint import Endpoint, Page, json_page
 from stonechat_agent.local.prometheus import render
 
 
@@ -92,3 +94,103 @@ def test_prometheus_text_has_base_units_and_bounded_labels() -> None:
     assert f'stonechat_exchange_outcomes_total{{{labels},value="ok"}} 2\n' in text
     assert f"gen_ai_server_request_duration_seconds_sum{{{labels}}} 3\n" in text
     assert f"gen_ai_server_request_duration_seconds_count{{{labels}}} 3\n" in text
+
+
+GET = "GET /ok HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
+POST = (
+    "POST /take HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+    "Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n"
+)
+
+
+def test_pipelined_requests_are_answered_one_a_turn_of_the_loop() -> None:
+    """Each page may take milliseconds: the relay, on the same loop, has its turn in between."""
+    made: list[int] = []
+
+    async def run() -> None:
+        loop, turns = asyncio.get_running_loop(), 0
+
+        def count_turns() -> None:
+            nonlocal turns
+            turns += 1
+            loop.call_soon(count_turns)
+
+        def page() -> Page:
+            made.append(turns)
+            return json_page({})
+
+        endpoint = Endpoint({"/ok": page})
+        port = await endpoint.start("127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        loop.call_soon(count_turns)
+        writer.write(GET.format(port=port).encode() * 20)
+        for _ in range(20):
+            await reader.readuntil(b"{}\n")
+        writer.close()
+        await endpoint.stop()
+
+    asyncio.run(asyncio.wait_for(run(), 10))
+    assert len(set(made)) == 20
+
+
+def test_who_does_not_read_is_answered_no_further_and_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that nobody reads must not gather in memory, nor such a client hold a connection for ever."""
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.5)
+    made = 0
+
+    def page() -> Page:
+        nonlocal made
+        made += 1
+        return Page(200, "text/plain", b"x" * (1 << 20))
+
+    async def run() -> int:
+        endpoint = Endpoint({"/ok": page})
+        port = await endpoint.start("127.0.0.1", 0)
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", port))
+            client.sendall(GET.format(port=port).encode() * 60)
+            await asyncio.sleep(0.3)
+            assert endpoint._connections
+            for _ in range(40):
+                await asyncio.sleep(0.1)
+                if not endpoint._connections:
+                    break
+            left = len(endpoint._connections)
+        await endpoint.stop()
+        return left
+
+    assert asyncio.run(asyncio.wait_for(run(), 10)) == 0
+    assert made < 20
+
+
+def test_trailers_end_at_a_bound() -> None:
+    async def run() -> tuple[bytes, int]:
+        endpoint = Endpoint({}, takes={"/take": lambda kind, body: iter([json_page({})])})
+        port = await endpoint.start("127.0.0.1", 0)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(POST.format(port=port).encode())
+        writer.write(b"".join(b"X-%d: %s\r\n" % (n, b"y" * 1000) for n in range(100)))
+        held = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        await endpoint.stop()
+        return held, endpoint._held
+
+    answer, held = asyncio.run(run())
+    assert answer.split(b" ")[1] == b"431"
+    assert held == 0
+
+
+def test_a_client_that_does_not_read_does_not_hold_up_the_end() -> None:
+    async def run() -> bool:
+        endpoint = Endpoint({"/ok": lambda: Page(200, "text/plain", b"x" * (16 << 20))})
+        port = await endpoint.start("127.0.0.1", 0)
+        with socket.socket() as client:
+            client.connect(("127.0.0.1", port))
+            client.sendall(GET.format(port=port).encode())
+            await asyncio.sleep(0.1)
+            await endpoint.stop()
+            await asyncio.sleep(0.05)
+            return bool(endpoint._connections)
+
+    assert not asyncio.run(asyncio.wait_for(run(), 5))
