@@ -46,6 +46,10 @@ class EngineHealth:
         elif exchange.first_byte_ns is not None:
             self._met[exchange.engine] = True
 
+    def heard(self, engine: str, *, up: bool) -> None:
+        """Note that an engine told of itself, or that nobody listens at its address."""
+        self._met[engine] = up
+
     def sampled(self, readings: Iterable[Reading]) -> tuple[list[Reading], list[Change]]:
         """The readings to add to a sample's, and what changed since the last one."""
         told = {r.engine: r.value > 0 for r in readings if r.metric == UP and r.engine is not None}

@@ -30,6 +30,8 @@ PROMPT_CHARACTERS = 65_536
 OTHER_CHARACTERS = 16_384
 """Most that is kept of an answer, of a prompt (its latest turns), and of reasoning, of tool calls and of an error."""
 MAX_TOOLS = 64
+MAX_TURNS = 2048
+"""Turns of a prompt, the latest, and parts of one of them, the first, that are looked at."""
 MAX_NAME = 256
 
 _MOST = 1 << 53  # as a count, and as nanoseconds: 104 days
@@ -355,7 +357,7 @@ def _texts(given: Mapping[str, Any], exchange: Exchange, is_row: bool) -> None:
     if "prompt" in given:
         transcript.turns = _bounded_turns([Turn("user", _text(given["prompt"], "prompt"))], transcript)
     elif "messages" in given:
-        transcript.turns = _bounded_turns(_turns(given["messages"]), transcript)
+        transcript.turns = _bounded_turns(_turns(given["messages"], transcript), transcript)
     for key, attribute, bound in (
         ("response", "answer", ANSWER_CHARACTERS),
         ("reasoning", "reasoning", OTHER_CHARACTERS),
@@ -432,22 +434,24 @@ def _bounded_turns(turns: list[Turn], transcript: Transcript) -> list[Turn]:
     return kept[::-1]
 
 
-def _turns(messages: object) -> list[Turn]:
+def _turns(messages: object, transcript: Transcript) -> list[Turn]:
     expected = 'messages: must be a list of {"role": "user", "content": "..."}'
     if not isinstance(messages, list):
         raise Unfit(expected)
     turns = []
-    for message in messages:
+    transcript.cut |= len(messages) > MAX_TURNS
+    for message in messages[-MAX_TURNS:]:  # a megabyte holds 340,000, and this runs on the relay's loop
         if not isinstance(message, dict) or not isinstance(message.get("role", "user"), str):
             raise Unfit(expected)
         role = {"developer": "system", "function": "tool"}.get(
             message.get("role", "user"), message.get("role")
         )
-        turns.append(Turn(role if role in ROLES else "other", _content(message.get("content"), expected)))
+        content = _content(message.get("content"), expected, transcript)
+        turns.append(Turn(role if role in ROLES else "other", content))
     return turns
 
 
-def _content(content: object, expected: str) -> str:
+def _content(content: object, expected: str, transcript: Transcript) -> str:
     if content is None:  # a turn of the model that only called tools
         return ""
     if isinstance(content, str):
@@ -455,7 +459,8 @@ def _content(content: object, expected: str) -> str:
     if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
         raise Unfit(expected)
     pieces = []
-    for part in content:
+    transcript.cut |= len(content) > MAX_TURNS
+    for part in content[:MAX_TURNS]:
         text, kind = part.get("text"), str(part.get("type", ""))
         if isinstance(text, str):
             pieces.append(_whole(text))

@@ -82,6 +82,12 @@ class Learned(NamedTuple):
     facts: Facts
 
 
+class Unreached(NamedTuple):
+    """Nobody listens at an engine's address."""
+
+    engine: str
+
+
 class Relayed(NamedTuple):
     """What an engine's relay counts, read when a sample is taken. All but the first two only grow."""
 
@@ -91,7 +97,7 @@ class Relayed(NamedTuple):
     parsers_dropped: Mapping[str, int]
 
 
-Item = Sample | Exchange | Linked | Unlinked | Received | Lagged | Learned
+Item = Sample | Exchange | Linked | Unlinked | Received | Lagged | Learned | Unreached
 
 
 @dataclass(frozen=True)
@@ -276,7 +282,10 @@ class Pipeline:
             else:
                 self._take_exchange(item)
         elif isinstance(item, Learned):
+            self._health.heard(item.engine, up=True)
             self._learn(item)
+        elif isinstance(item, Unreached):
+            self._health.heard(item.engine, up=False)
         elif isinstance(item, Lagged):
             self._builder.add_reading(Reading(LAG, item.microseconds))
         elif self._uplink is not None:

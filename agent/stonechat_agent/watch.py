@@ -21,7 +21,7 @@ from stonechat_agent.local.series import Series
 from stonechat_agent.models import KnownModels
 from stonechat_agent.outbox import Chooser, Outbox
 from stonechat_agent.passive import Passive, Watched, key_of
-from stonechat_agent.pipeline import Learned, Linked, Pipeline, Received, Relayed, Unlinked
+from stonechat_agent.pipeline import Learned, Linked, Pipeline, Received, Relayed, Unlinked, Unreached
 from stonechat_agent.privacy import Redactor
 from stonechat_agent.sampling import EngineMatch, Sampler, SamplingThread, build
 from stonechat_agent.scoring.tier0 import Tier0
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-ASK_SECONDS = 10.0
+ASK_SECONDS = 30.0
 """Between two times that an engine is asked because a name came up that it never told of."""
 
 
@@ -70,6 +70,7 @@ class Watch:
             [_watched(engine) for engine in settings.engines if engine.passive],
             on_facts=lambda engine, facts: self.pipeline.put(Learned(engine, facts)),
             in_flight=self._in_flight,
+            on_unreached=lambda engine: self.pipeline.put(Unreached(engine)),
         )
         self._desk = Desk(
             random_bits=secrets.randbits,

@@ -45,3 +45,15 @@ def test_what_an_application_tells_says_nothing_of_the_engine() -> None:
     health.met(Exchange("e", source=Source.RECORD, error_type="timeout"))
     health.met(Exchange("e", source=Source.RECORD, first_byte_ns=5))
     assert health.sampled([]) == ([], [])
+
+
+def test_an_engine_that_tells_of_itself_is_up_and_one_that_nobody_reaches_is_down() -> None:
+    health = EngineHealth(["e"])
+    health.heard("e", up=False)
+    assert kinds(health) == [EventKind.ENGINE_DOWN]
+    assert kinds(health) == []
+    health.heard("e", up=True)
+    assert kinds(health) == [EventKind.ENGINE_UP]
+    # Its process, where that is known, is the better witness.
+    health.heard("e", up=False)
+    assert kinds(health, Reading(UP, 10_000, "e")) == []

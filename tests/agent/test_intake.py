@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stonechat.exchange import Exchange, Operation, Outcome, Provenance, Quantity, Source
 from stonechat.exchange_row import FIELDS, to_row
+from stonechat.transcript import Turn
 from stonechat_agent import intake
 from stonechat_agent.commands.plain import plain
 from stonechat_agent.intake import Unfit, to_exchange
@@ -330,3 +331,23 @@ def test_the_examples_of_the_docs_are_right() -> None:
     assert examples
     for example in examples:
         taken(json.loads(example))
+
+
+def test_of_a_list_without_end_a_bounded_part_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read on the relay's loop, which a megabyte of empty messages held up for a third of a second."""
+    looked = 0
+
+    def counting(role: str, text: str) -> Turn:
+        nonlocal looked
+        looked += 1
+        return Turn(role, text)
+
+    monkeypatch.setattr(intake, "Turn", counting)
+    transcript = taken({"messages": [{}] * 300_000 + [{"content": "last"}], "response": "x"}).transcript
+    assert transcript is not None
+    assert (transcript.cut, transcript.prompt) == (True, "last")
+    assert looked < 5000
+    parts = taken({"messages": [{"content": [{"type": "image"}] * 300_000}]}).transcript
+    assert parts is not None
+    assert parts.cut
+    assert parts.prompt.count("[image]") <= intake.MAX_TURNS

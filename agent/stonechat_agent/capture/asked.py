@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from stonechat.transcript import Transcript, Turn
 
 from .reading import section
 from .texts import Room, as_json, called, objects, plain, storable
+
+T = TypeVar("T")
 
 CONVERSATION_HEADERS = (
     b"x-conversation-id",
@@ -36,6 +38,7 @@ _ROLES = {
 }
 _TURN_COST = 64  # characters that a turn costs beside its text: an empty one is not free
 _MOST_TOOLS = 128
+_MOST_TURNS = 2048  # that are looked at: by their cost alone, half as many fill a prompt
 _NAME_LIMIT = 256
 
 
@@ -67,13 +70,13 @@ def messages(value: object) -> list[Turn]:
     also where Anthropic has it among the parts of a user's message.
     """
     turns: list[Turn] = []
-    for message in objects(value):
+    for message in objects(fewer(value)):
         who = role(message.get("role"))
         content = message.get("content")
         pieces = []
         if isinstance(content, list):
             pending: list[object] = []
-            for part in content:
+            for part in fewer(content):
                 kind = part.get("type") if isinstance(part, dict) else None
                 if kind in ("tool_result", "web_search_tool_result"):
                     turns.append(Turn("tool", plain(part.get("content"))))
@@ -104,8 +107,16 @@ def prompts(value: object) -> list[Turn]:
     if isinstance(value, dict):
         return [Turn("user", plain(value.get("prompt_string", value.get("content", value))))]
     if isinstance(value, list):
-        return [turn for item in value if isinstance(item, (str, dict)) for turn in prompts(item)]
+        return [turn for item in fewer(value) if isinstance(item, (str, dict)) for turn in prompts(item)]
     return []
+
+
+def fewer(items: T) -> T | list[Any]:
+    """Return the first and the latest of a list that is too long to be looked at on the relay's loop: a body of a
+    mebibyte holds 340,000 empty messages. Anything else is returned as it is."""
+    if not isinstance(items, list) or len(items) <= _MOST_TURNS:
+        return items
+    return [*items[:1], *items[1 - _MOST_TURNS :]]
 
 
 def _fit(turns: list[Turn], room: Room) -> list[Turn]:

@@ -18,12 +18,13 @@ class EventStream:
     thrown away but given by ``finish``, because some engines end their last event so.
     """
 
-    __slots__ = ("_data", "_limit", "_skip_lf", "_started", "_tail", "held")
+    __slots__ = ("_data", "_limit", "_size", "_skip_lf", "_started", "_tail", "held")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._tail = bytearray()
         self._data: list[bytes] = []
+        self._size = 0  # of the data, with a line end each: lines without any are not free
         self._skip_lf = False
         self._started = False
         self.held = 0
@@ -57,7 +58,7 @@ class EventStream:
         lines[0] = bytes(self._tail) + lines[0]
         self._tail[:] = lines.pop()
         events = [event for line in lines if (event := self._line(line)) is not None]
-        self.held = sum(map(len, self._data))
+        self.held = self._size
         self._hold(len(self._tail))
         return events
 
@@ -76,14 +77,15 @@ class EventStream:
             data = self._data
             if not data:
                 return None
-            self._data = []
+            self._data, self._size = [], 0
             return data[0] if len(data) == 1 else b"\n".join(data)
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":
-            if sum(map(len, self._data)) + len(value) > self._limit:
+            if self._size + len(value) > self._limit:
                 raise OverBoundError
             self._data.append(value)
+            self._size += len(value) + 1
         return None
 
     def _hold(self, more: int) -> None:

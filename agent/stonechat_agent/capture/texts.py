@@ -11,6 +11,7 @@ from typing import Any
 from .bounds import Pool
 
 _BLOCK = 4096
+_MOST_PARTS = 2048  # of one message; what comes after them is passed over
 
 
 class Room:
@@ -65,7 +66,7 @@ def plain(content: object) -> str:
     if isinstance(content, dict):
         return _part(content)
     if isinstance(content, list):
-        pieces = (part if isinstance(part, str) else _part(part) for part in content if part)
+        pieces = (part if isinstance(part, str) else _part(part) for part in content[:_MOST_PARTS] if part)
         return "\n".join(piece for piece in pieces if piece)
     return ""
 

@@ -85,14 +85,14 @@ def _sentence(snapshot: Snapshot, relaying: frozenset[str], journal: Stats, sett
     down = [name for name, up in snapshot.engines.items() if up is False]
     if down:
         faults.append(f"{', '.join(down)} is down")
-    unseen = [name for name, up in snapshot.engines.items() if up is None]
-    if unseen:
-        faults.append(f"{', '.join(unseen)} was not seen yet")
     if journal.fault:
         faults.append(f"the journal cannot be written in {settings.journal.path}")
     if snapshot.spool_in_memory:
         faults.append(f"the spool cannot be written in {settings.spool.path}, windows are kept in memory")
-    return "; ".join(faults) if faults else "all well"
+    if faults:
+        return "; ".join(faults)
+    unseen = [name for name, up in snapshot.engines.items() if up is None]
+    return f"nothing known to be wrong, {', '.join(unseen)} not seen yet" if unseen else "all well"
 
 
 def _uplink(settings: Settings, snapshot: Snapshot, fault: str) -> dict[str, Any]:

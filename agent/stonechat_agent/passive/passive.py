@@ -18,7 +18,7 @@ from stonechat_agent.sampling.reading import Reading
 from . import parsers
 from .asking import ask
 from .facts import Facts, join
-from .get import TIMEOUT_SECONDS, Hung, NoAnswer, get
+from .get import TIMEOUT_SECONDS, Hung, NoAnswer, Unreached, get
 from .parsers import Answer
 from .schedule import Schedule
 
@@ -29,6 +29,7 @@ TOTAL = metric_id("stonechat.engine.slots.total")
 
 FRESH_SECONDS = 3.0
 """How long a number of busy slots may stand for now."""
+UNREACHED_SECONDS = 20.0
 SLOTS_SECONDS = 5.0
 """Until an engine that did not tell its slots is asked for them again; doubled each time."""
 SLOTS_MOST_SECONDS = 300.0
@@ -59,6 +60,7 @@ class _State:
         self.slots_rest = 0.0  # not asked for its slots before
         self.slots_wait = 0.0
         self.unheard = ""  # the reason that was logged last
+        self.unreached: float | None = None  # since when nobody listens at its address
 
 
 class Passive:
@@ -70,6 +72,7 @@ class Passive:
         on_facts: Callable[[str, Facts], None],
         in_flight: Callable[[str], int],
         *,
+        on_unreached: Callable[[str], object] = lambda _: None,
         monotonic: Callable[[], float] = time.monotonic,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> None:
@@ -77,6 +80,7 @@ class Passive:
         ``Facts.names``, is new. ``in_flight`` tells the requests to an engine that are under way."""
         self._on_facts = on_facts
         self._in_flight = in_flight
+        self._on_unreached = on_unreached
         self._monotonic = monotonic
         self._timeout_seconds = timeout_seconds
         now = monotonic()
@@ -208,13 +212,22 @@ class Passive:
                     state.schedule.hung(self._monotonic())
                 else:
                     state.schedule.not_ready(self._monotonic())
+                now = self._monotonic()
+                if not isinstance(error, Unreached):
+                    state.unreached = None
+                elif state.unreached is None:
+                    state.unreached = now
+                gone = state.unreached is not None and now - state.unreached >= UNREACHED_SECONDS
                 told, state.unheard = state.unheard, str(error)
             if told != str(error):
                 log.info("engine told nothing", extra={"engine": engine.name, "reason": str(error)})
+            if gone:
+                self._on_unreached(engine.name)
             return
         with self._changed:
             now = self._monotonic()
             state.unheard = ""
+            state.unreached = None
             if facts.loading:
                 state.schedule.not_ready(now)
                 state.renewed = state.renewed or renewed

@@ -57,6 +57,13 @@ def test_an_event_over_the_bound_is_refused_however_it_comes(
             parser.feed(data[i : i + size])
 
 
+def test_lines_without_data_are_not_free() -> None:
+    parser = EventStream(100)
+    with pytest.raises(OverBoundError):
+        for _ in range(200):
+            parser.feed(b"data:\n")
+
+
 def test_many_short_lines_of_one_event_are_bounded_too() -> None:
     parser = EventStream(100)
     with pytest.raises(OverBoundError):

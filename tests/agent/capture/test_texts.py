@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.agent.capture.corpus import Played, play, timed
 
 from stonechat.transcript import ROLES, Transcript, Turn
-from stonechat_agent.capture import Bounds, Budget, Connection, Counts
-from stonechat_agent.capture.asked import begin, messages, role
+from stonechat_agent.capture import ROUTES, Bounds, Budget, Connection, Counts
+from stonechat_agent.capture.asked import begin, messages, prompts, role
 from stonechat_agent.capture.bounds import Pool
 from stonechat_agent.capture.texts import Room, plain, storable
 
@@ -345,3 +345,20 @@ def test_storable_texts_can_be_stored_and_good_ones_are_as_they_were(text: str) 
     stored.encode()
     if not any("\ud800" <= character <= "\udfff" for character in text):
         assert stored == text
+
+
+def test_of_a_list_without_end_the_first_and_the_latest_are_looked_at() -> None:
+    """It is read on the relay's loop, which a mebibyte of empty messages held up for more than a second."""
+    asked = [{"role": "system", "content": "first"}, *[{}] * 300_000, {"role": "user", "content": "last"}]
+    turns = messages(asked)
+    assert len(turns) < 3000
+    assert (turns[0], turns[-1]) == (Turn("system", "first"), Turn("user", "last"))
+    assert len(prompts(["a"] * 300_000)) < 3000
+    assert len(plain([{"type": "image"}] * 300_000)) < 30_000
+    assert len(messages([{"role": "user", "content": [{"type": "tool_result"}] * 300_000}])) < 3000
+    responses = ROUTES["/v1/responses"].dialect
+    assert responses is not None
+    assert len(responses.read_request({"input": [{"type": "function_call"}] * 300_000})) < 3000
+    found = transcript(chat({"messages": [{}] * 5000 + [{"role": "user", "content": "last"}]}, []))
+    assert found.cut
+    assert found.prompt == "last"

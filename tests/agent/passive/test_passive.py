@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -28,12 +29,14 @@ class Asked:
 
     def __init__(self, engines: Sequence[Watched]) -> None:
         self.told: list[tuple[str, Facts]] = []
+        self.unreached: list[str] = []
         self.in_flight = dict.fromkeys((engine.name for engine in engines), 0)
         self.ahead = 0.0
         self.passive = Passive(
             engines,
             lambda name, facts: self.told.append((name, facts)),
             lambda name: self.in_flight[name],
+            on_unreached=self.unreached.append,
             monotonic=lambda: time.monotonic() + self.ahead,
         )
 
@@ -181,6 +184,20 @@ def test_one_that_loads_is_known_at_once_and_told_in_full_when_it_has(asked: Cal
         one.put_forward(2)
         soon(lambda: len(one.told) == 2)
         assert one.told[1][1].models[0].name == "qwen3-4b"
+
+
+def test_one_that_stays_away_is_told_of_and_one_that_is_slow_to_start_is_not(
+    asked: Callable[..., Asked],
+) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and listens to nothing
+        one = asked(nobody.getsockname()[1])
+        for _ in range(4):  # asked after 2, 4, 8 seconds
+            one.put_forward(4)
+            time.sleep(0.05)
+        assert one.unreached == []
+        one.put_forward(20)
+        soon(lambda: one.unreached == ["e0"])
 
 
 def test_one_that_is_not_there_is_found_when_it_comes(asked: Callable[..., Asked]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from stonechat.transcript import Turn
 
-from ..asked import messages, role
+from ..asked import fewer, messages, role
 from ..errors import error_message, error_type
 from ..reading import Reading, count, name, section
 from ..texts import called, objects, plain
@@ -29,7 +29,7 @@ def read_request(request: dict[str, Any]) -> list[Turn]:
     given = request.get("input")
     if isinstance(given, str):
         turns.append(Turn("user", given))
-    for item in objects(given):
+    for item in objects(fewer(given)):
         kind = item.get("type", "message")
         if kind == "message":
             turns += messages([item])
