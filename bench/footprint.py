@@ -1,6 +1,6 @@
 """What the agent costs its device: memory, CPU, disk and payload, idle and under traffic, beside a peer.
 
-    ./dev bench footprint [--minutes N]
+    ./dev bench footprint [--minutes N] [--traffic-minutes N]
 
 The real agent at its defaults (1 Hz, windows of a minute) with a TLS uplink to a mosquitto and the real collector
 behind it: N minutes idle, then N minutes with a user who asks a demo engine through the relay (default 3). CPU time,
@@ -39,7 +39,12 @@ def main() -> None:
     """Run the phases, print the table, and become the shell that reads the memory."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--minutes", type=float, default=3, help="length of each phase")
-    seconds = parser.parse_args().minutes * 60
+    parser.add_argument(
+        "--traffic-minutes", type=float, help="length of the phase with traffic, where it differs"
+    )
+    asked = parser.parse_args()
+    seconds = asked.minutes * 60
+    traffic_seconds = seconds if asked.traffic_minutes is None else asked.traffic_minutes * 60
     for program in ("mosquitto", "openssl"):
         if shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin") is None:
             sys.exit(f"footprint: {program} is not installed\n  hint: apt-get install {program}")
@@ -78,7 +83,7 @@ def main() -> None:
             asks=(openai_chat,),
         )
         user.start()
-        phase("ten exchanges a minute", agent.pid, seconds, payloads)
+        phase("ten exchanges a minute", agent.pid, traffic_seconds, payloads)
         user.stop()
         print(f"{'':22} answers {user.answers}, failures {user.failures}")
         time.sleep(6)
