@@ -21,7 +21,7 @@ from typing import Any
 from stonechat.errors import StonechatError
 from stonechat.exchange import Exchange, Operation, Outcome, Provenance, Quantity, Source
 from stonechat.exchange_row import BY_NAME, MAX_LIST
-from stonechat.ids import identifier, is_exchange_id
+from stonechat.ids import identifier, is_exchange_id, is_pseudonym
 from stonechat.transcript import ROLES, ToolCall, Transcript, Turn
 from stonechat_agent.capture.errors import ERROR_TYPES, error_type, finish_reason
 
@@ -365,6 +365,8 @@ def _texts(given: Mapping[str, Any], exchange: Exchange, is_row: bool) -> None:
     ):
         if key in given:
             setattr(transcript, attribute, _bounded(_text(given[key], key), bound, transcript))
+    if "response" not in given and not given.get("tool_calls") and exchange.outcome is Outcome.OK:
+        transcript.cut = True  # an answer that was not told of is not an empty one
     calls = given.get("tool_calls")
     if type(calls) is int and 0 <= calls < _MOST:
         exchange.tool_calls = calls
@@ -387,11 +389,13 @@ def _texts(given: Mapping[str, Any], exchange: Exchange, is_row: bool) -> None:
             continue
         if not isinstance(value, str) or len(value) > MAX_NAME:
             raise Unfit(f"{key}: must be text of {MAX_NAME} characters at most")
-        if is_row:  # a pseudonym already, and never made into another
-            setattr(exchange, key, identifier(value) or "other")
+        if is_row and is_pseudonym(value):  # never made into another
+            setattr(exchange, key, value)
         else:
             setattr(transcript, key, _whole(value))
     said = (
+        transcript.user,
+        transcript.conversation,
         transcript.turns,
         transcript.answer,
         transcript.reasoning,

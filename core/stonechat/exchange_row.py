@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from stonechat.errors import Refused
-from stonechat.exchange import Exchange, Outcome, Quantity
+from stonechat.exchange import Exchange, Outcome, Quantity, Source
 from stonechat.ids import identifier, is_exchange_id
 
 Row = dict[str, Any]
@@ -74,6 +74,16 @@ def _plain(name: str) -> Callable[[Exchange], Any]:
     return lambda exchange: getattr(exchange, name)
 
 
+def _bytes(name: str) -> Callable[[Exchange], int | None]:
+    """Only what passed the relay was counted: 0 of anything else is unknown."""
+
+    def read(exchange: Exchange) -> int | None:
+        size: int = getattr(exchange, name)
+        return size if size or exchange.source is Source.RELAY else None
+
+    return read
+
+
 def _quantities(first: int, name: str, attribute: str, kind: FieldKind, help: str) -> tuple[Field, Field]:
     scale = _NS_PER_US if kind is FieldKind.DURATION else 1
     return (
@@ -133,8 +143,8 @@ FIELDS: tuple[Field, ...] = (
     *_quantities(46, "reasoning_tokens", "reasoning_tokens", _N, "Generated tokens of reasoning."),
     Field(48, "context_tokens", _N, "Context in use at the answer's end.", _plain("context_tokens")),
     Field(49, "context_limit", _N, "Context that the engine has for it.", _plain("context_limit")),
-    Field(50, "request_bytes", _N, "Bytes of the request.", _plain("request_bytes")),
-    Field(51, "response_bytes", _N, "Bytes of the answer.", _plain("response_bytes")),
+    Field(50, "request_bytes", _N, "Bytes of the request.", _bytes("request_bytes")),
+    Field(51, "response_bytes", _N, "Bytes of the answer.", _bytes("response_bytes")),
     Field(52, "chunks", _N, "Pieces of the streamed answer.", lambda e: e.chunks or None),
     Field(53, "tool_calls", _N, "Tools that the model called.", lambda e: e.tool_calls or None),
     Field(

@@ -56,6 +56,12 @@ def is_exchange_id(text: str) -> bool:
     return len(text) == 13 and all(character in _DIGITS for character in text)
 
 
+def is_pseudonym(text: str) -> bool:
+    """Tell whether text has the form of a pseudonym of a user (``u-``) or a conversation (``c-``), as a device's
+    journal gives it: 12 characters of those of ``exchange_id``."""
+    return len(text) == 14 and text[:2] in ("u-", "c-") and all(c in _DIGITS for c in text[2:])
+
+
 def identifier(text: str, limit: int = IDENTIFIER_LIMIT) -> str | None:
     """Return text if it may stand as an identifier in a metric's key, else None (counted as ``other``).
 

@@ -18,6 +18,7 @@ from stonechat_agent import intake
 from stonechat_agent.commands.plain import plain
 from stonechat_agent.intake import Unfit, to_exchange
 from stonechat_agent.journal import Entry, Texts
+from stonechat_agent.scoring.tier0 import Tier0
 
 NOW_NS, NOW_MS = 10**15, 1_769_860_800_000
 
@@ -86,8 +87,6 @@ def test_a_whole_record_becomes_an_exchange() -> None:
         "output_tokens": 40,
         "output_tokens_from": "engine",
         "context_tokens": 52,
-        "request_bytes": 0,
-        "response_bytes": 0,
         "tool_calls": 1,
     }
     transcript = exchange.transcript
@@ -250,7 +249,7 @@ def test_a_row_reads_back_as_it_was() -> None:
     exchange = taken(WHOLE)
     exchange.id = "0123456789abc"
     exchange.source = Source.REPLAY
-    exchange.user, exchange.conversation = "u-1a2b", "c-3d4e"
+    exchange.user, exchange.conversation = "u-1a2b1a2b1a2b", "c-3d4e3d4e3d4e"
     exchange.findings, exchange.scores = ("repetition",), {"repetition": 0.75}
     exchange.notes = {"context_full"}
     exchange.cached_tokens = Quantity(3, Provenance.ENGINE)
@@ -258,6 +257,7 @@ def test_a_row_reads_back_as_it_was() -> None:
     exchange.connected_ns = exchange.accepted_ns + 7_000
     exchange.closed_ns = exchange.accepted_ns + 9_000_000
     exchange.chunks, exchange.context_limit = 9, 4096
+    exchange.request_bytes, exchange.response_bytes = 80, 900
     row = to_row(exchange)
     assert {field.name for field in FIELDS} - set(row) == {
         *("dialect", "request_complete", "ttfb", "ttfc", "load", "load_from"),
@@ -281,8 +281,35 @@ def test_texts_of_a_row_are_read_as_export_writes_them() -> None:
 
 
 def test_a_row_without_texts_has_no_transcript() -> None:
-    exchange = taken({"id": "0123456789abc", "tool_calls": 2, "user": "u-1"}, source=Source.REPLAY)
-    assert (exchange.transcript, exchange.tool_calls, exchange.user) == (None, 2, "u-1")
+    exchange = taken({"id": "0123456789abc", "tool_calls": 2, "user": "u-0123456789ab"}, source=Source.REPLAY)
+    assert (exchange.transcript, exchange.tool_calls, exchange.user) == (None, 2, "u-0123456789ab")
+
+
+@pytest.mark.parametrize("name", ["ann@example.org", "u-1", "u-ann-example1", "c-0123456789ab?"])
+def test_a_name_in_a_row_is_no_pseudonym_unless_it_looks_like_one(name: str) -> None:
+    """Else whoever adds an id to a record would send names of people to the collector."""
+    exchange = taken({"id": "0123456789abc", "user": name, "conversation": name})
+    assert (exchange.user, exchange.conversation) == (None, None)
+    assert exchange.transcript is not None  # the pipeline makes pseudonyms of them
+    assert (exchange.transcript.user, exchange.transcript.conversation) == (name, name)
+
+
+@pytest.mark.parametrize(
+    ("told", "findings"),
+    [
+        (
+            {"model": "m", "input_tokens": 12, "output_tokens": 40, "duration": 2.5, "finish_reason": "stop"},
+            None,
+        ),
+        ({"prompt": "Hello?", "user": "ann"}, None),
+        ({"prompt": "Hello?", "response": ""}, ("empty",)),
+    ],
+)
+def test_an_answer_that_was_not_told_of_is_not_an_empty_one(
+    told: dict[str, Any], findings: tuple[str, ...] | None
+) -> None:
+    found = Tier0(b"key").check(taken(told))
+    assert (found.findings if found is not None else None) == findings
 
 
 def test_an_application_cannot_choose_an_id() -> None:

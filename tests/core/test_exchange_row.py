@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stonechat.errors import Refused
-from stonechat.exchange import Exchange, Operation, Outcome, Provenance, Quantity
+from stonechat.exchange import Exchange, Operation, Outcome, Provenance, Quantity, Source
 from stonechat.exchange_row import BY_NAME, FIELDS, pack, to_row, unpack
 from stonechat.ids import exchange_id
 from stonechat.transcript import ToolCall, Transcript, Turn
@@ -112,3 +112,10 @@ def test_a_transcript_says_what_was_asked_last() -> None:
     assert Transcript([Turn("tool", "42")]).prompt == "42"
     assert Transcript().prompt == ""
     assert Transcript(turns, "answer").size > len("answer")
+
+
+def test_bytes_that_nobody_counted_are_unknown_and_not_none() -> None:
+    told = to_row(Exchange("engine", id=ID, source=Source.RECORD))
+    assert not {"request_bytes", "response_bytes"} & told.keys()
+    relayed = to_row(Exchange("engine", id=ID, source=Source.RELAY, request_bytes=80))
+    assert (relayed["request_bytes"], relayed["response_bytes"]) == (80, 0)
