@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -193,3 +195,31 @@ def test_a_directory_that_cannot_be_written_is_said_and_does_not_stop_the_relay(
     agent.start()
     agent.wait(lambda: "kept in memory" in str(agent.status()["sentence"]))
     assert ask(agent.relay) == 502
+
+
+def test_a_sensor_that_never_answers_delays_neither_the_relay_nor_the_other_sources(
+    agent: Agent, tmp_path: Path
+) -> None:
+    board = Path(__file__).parent.parent / "fixtures" / "boards" / "raspberry-pi-5"
+    sys_root = tmp_path / "sys"
+    shutil.copytree(board / "sys", sys_root, symlinks=True)
+    hung = sys_root / "class" / "hwmon" / "hwmon0" / "temp1_input"
+    hung.unlink()
+    os.mkfifo(hung)  # who opens it for reading waits until somebody writes, and nobody does
+    agent.configure(more=f'[sampling]\nsys_root = "{sys_root}"', passive=False)
+    agent.start()
+    waits: list[float] = []
+    ends = time.monotonic() + 6
+    while time.monotonic() < ends:
+        began = time.monotonic()
+        assert ask(agent.relay) == 502
+        waits.append(time.monotonic() - began)
+        time.sleep(0.05)
+    waits.sort()
+    assert waits[len(waits) * 9 // 10] < 0.25, waits[-5:]
+    assert agent.status()["recent"]["temperature_celsius"] is None
+    assert agent.status()["recent"]["memory_utilization"] is not None
+    samples = agent.get("/v1/recent?after=-1")[1]
+    seconds = json.loads(samples)["series"]
+    known = [value for value in seconds["cpu"] if value is not None]
+    assert len(known) >= 4, seconds
