@@ -85,9 +85,9 @@ class Daemon:
         self._notifier.send("STOPPING=1")
         for _, relay in self._relays.values():
             await relay.stop(DRAIN_SECONDS)
-        await loop.run_in_executor(None, self._watch.stop)
         if self._endpoint is not None:
-            await self._endpoint.stop()
+            await self._endpoint.stop()  # before what takes the exchanges that applications tell of here
+        await loop.run_in_executor(None, self._watch.stop)
         log.info("agent stopped")
         return code
 
@@ -116,6 +116,7 @@ class Daemon:
             if self._reloading.is_set():
                 self._reloading.clear()
                 await self._reload()
+                beat_due = time.monotonic()  # nobody was late meanwhile: it was not looked at
             if self._waiting and time.monotonic() >= retry_at:
                 retry_at = time.monotonic() + RETRY_SECONDS
                 await self._start_relays()
@@ -148,9 +149,12 @@ class Daemon:
             if kept.get(name) != engine:
                 del self._relays[name]
                 await relay.stop(DRAIN_SECONDS)
-        await loop.run_in_executor(None, self._watch.stop)
+        old = self._watch
+        await loop.run_in_executor(None, old.stop)
         self._watch = await self._new_watch(settings)
         self._watch.start()
+        for exchange in old.pipeline.left():
+            self._exchange_ended(exchange)
         await self._start_relays()
         if settings.local != before.local:
             if self._endpoint is not None:

@@ -202,6 +202,20 @@ class Pipeline:
         self._thread.join(timeout_seconds)
         return not self._thread.is_alive()
 
+    def left(self) -> list[Exchange]:
+        """The exchanges that came after ``stop``, which nobody took: another pipeline may."""
+        found: list[Exchange] = []
+        while True:
+            try:
+                item = self._inbox.get_nowait()
+            except queue.Empty:
+                return found
+            if item is None:  # where it did not stop in time it shall still be told to
+                self._inbox.put(None)
+                return found
+            if isinstance(item, Exchange):
+                found.append(item)
+
     # The pipeline's own thread from here on
 
     def _run(self) -> None:

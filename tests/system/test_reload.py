@@ -1,0 +1,65 @@
+"""A reload or an end costs no exchange that was accepted."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from tests.system.agents import Agent
+
+pytestmark = pytest.mark.system
+
+JOURNAL = '[journal]\npath = "{}/journal"\n'
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Iterator[Agent]:
+    one = Agent(tmp_path)
+    one.configure(more=JOURNAL.format(tmp_path))
+    one.start()
+    yield one
+    if one.process is not None and one.process.poll() is None:
+        one.process.kill()
+        one.process.wait()
+
+
+def tell(agent: Agent) -> int:
+    """Tell of one exchange; returns how many were accepted."""
+    connection = HTTPConnection("127.0.0.1", agent.local, timeout=10)
+    try:
+        body = json.dumps({"model": "m", "duration": 0.5})
+        connection.request("POST", "/v1/exchanges", body, {"Content-Type": "application/json"})
+        answer = json.loads(connection.getresponse().read())
+    except OSError:
+        return 0
+    finally:
+        connection.close()
+    return int(answer["accepted"])
+
+
+def test_what_is_accepted_while_the_configuration_is_reloaded_or_the_agent_ends_is_kept(agent: Agent) -> None:
+    assert agent.process is not None
+    accepted = 0
+    for label in ("b", "c"):
+        agent.configure(label=label, more=JOURNAL.format(agent.directory))
+        before = agent.log().count("reloaded")
+        agent.process.send_signal(signal.SIGHUP)
+        until = time.monotonic() + 20
+        while agent.log().count("reloaded") == before and time.monotonic() < until:
+            accepted += tell(agent)
+            time.sleep(0.002)  # the journal takes some hundreds a second
+    accepted += tell(agent)
+    agent.process.send_signal(signal.SIGTERM)
+    while agent.process.poll() is None:
+        accepted += tell(agent)
+        time.sleep(0.002)
+    with sqlite3.connect(agent.directory / "journal" / "journal.db") as journal:
+        kept = journal.execute("SELECT count(*) FROM exchanges").fetchone()[0]
+    assert accepted > 10
+    assert kept == accepted
