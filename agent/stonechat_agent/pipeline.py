@@ -369,10 +369,10 @@ class Pipeline:
                 self._event(change.kind, change.engine, change.severity, now)
                 if change.kind != EventKind.ENGINE_DOWN:
                     self._came_up(change.engine)
-        if self._recent:
-            self._show_state()
-        else:
+        if self._is_young:
             self._show()
+        else:
+            self._show_state()
 
     def _own_readings(self) -> list[Reading]:
         stats = self._spool.stats()
@@ -447,6 +447,11 @@ class Pipeline:
         for message in messages:
             self._publish(message)
 
+    @property
+    def _is_young(self) -> bool:
+        """Whether the windows that closed are less than one: what there is to show is in the open one then."""
+        return sum(record.observed for record in self._recent) < min(self._window_ms, RECENT_SECONDS * 500)
+
     def _show_state(self) -> None:
         """Show what is true of this moment; figures follow at the window's end."""
         engines, linked = dict(self._health.states), self._linked_since
@@ -454,13 +459,16 @@ class Pipeline:
 
     def _show(self) -> None:
         stats = self._spool.stats()
-        # Before the first window has closed, the open one is what there is to show.
-        records = list(self._recent) or [self._builder.build(self._clocks.now())]
+        records, totals = list(self._recent), self._totals
+        if self._is_young:
+            is_open = self._builder.build(self._clocks.now())
+            records.append(is_open)
+            totals = fold_values(totals, is_open.values)
         recent: Values = {}
         for record in records:
             recent = fold_values(recent, record.values)
         self.snapshot = Snapshot(
-            totals=self._totals or recent,
+            totals=totals,
             recent=recent,
             recent_ms=sum(record.observed for record in records),
             engines=dict(self._health.states),

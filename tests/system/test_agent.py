@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -105,12 +106,40 @@ def test_exchanges_are_counted_kept_and_shown(agent: Agent) -> None:
     assert "no agent answers there" in left.stderr
 
 
-def test_status_shows_the_open_window_before_the_first_one_has_closed(agent: Agent) -> None:
+def test_status_shows_the_open_window_before_a_whole_one_has_closed(agent: Agent) -> None:
     agent.file.write_text(agent.file.read_text().replace('length = "1s"', 'length = "1h"'))
-    agent.start()
-    assert ask(agent.relay) == 502
-    agent.wait(lambda: agent.status()["recent"]["exchanges"] == 1)
-    assert agent.status()["recent"]["span_seconds"] < 30
+    with ThreadingHTTPServer(("127.0.0.1", agent.engine), _Lists) as engine:
+        threading.Thread(target=engine.serve_forever, daemon=True).start()
+        agent.start()
+        # What the engine says of itself ends the first window after a moment.
+        agent.wait(lambda: agent.status()["recent"]["span_seconds"] > 1.5)
+        assert ask(agent.relay) == 404
+        agent.wait(lambda: agent.status()["recent"]["exchanges"] == 1)
+        assert agent.status()["recent"]["span_seconds"] < 30
+        assert agent.status()["recent"]["cpu_utilization"] is not None
+        assert b"stonechat_exchanges_total{" in agent.get("/metrics")[1]
+        engine.shutdown()
+
+
+class _Lists(BaseHTTPRequestHandler):
+    """An engine that lists a model and knows nothing else."""
+
+    def do_GET(self) -> None:
+        self._answer(*((200, b'{"data": [{"id": "m"}]}') if self.path == "/v1/models" else (404, b"{}")))
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer(404, b"{}")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
 
 
 def test_a_second_agent_on_the_same_spool_ends_with_a_clear_line(agent: Agent, tmp_path: Path) -> None:
