@@ -129,8 +129,8 @@ def _desk(directory: str, settings: Settings, journal: Journal) -> Desk:
 
 
 def _check(into: Path) -> None:
-    """Refuse a directory that an agent uses, or an earlier replay filled."""
-    for name in (JOURNAL_FILE, SPOOL_FILE):
+    """Refuse a directory that an agent uses or is configured by, or an earlier replay filled."""
+    for name in (JOURNAL_FILE, SPOOL_FILE, CONFIG_FILE):
         if (into / name).exists():
             raise StonechatError(f"{into / name}: is there already\n  hint: name a directory that is new")
     try:

@@ -26,6 +26,7 @@ _FIGURES = (
     *("duration_p95_seconds", "queue_p95_seconds", "tokens_per_second", "prefill_tokens_per_second"),
     *("input_tokens", "output_tokens"),
 )
+_LAST_MS = 253_402_300_799_999
 _ERROR_TYPES = metric_id("error.type")
 _FINDINGS = metric_id("stonechat.findings")
 _CHECKED = metric_id("stonechat.answers.checked")
@@ -153,5 +154,6 @@ def _short(moment: str) -> str:
 
 
 def iso(ms: int) -> str:
-    """Ms since 1970 in ISO 8601, UTC."""
+    """Ms since 1970 in ISO 8601, UTC; the end of the year 9999 for what is later."""
+    ms = min(ms, _LAST_MS)
     return datetime.fromtimestamp(ms / 1000, timezone.utc).isoformat(timespec="milliseconds")

@@ -220,12 +220,19 @@ def test_the_directory_is_one_that_other_commands_read(replay: Any) -> None:
     ]
 
 
-def test_a_directory_that_is_in_use_is_left_alone(replay: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["journal.db", "spool.db", "agent.toml"])
+def test_a_directory_that_is_in_use_is_left_alone(replay: Any, tmp_path: Path, name: str) -> None:
     (tmp_path / "into").mkdir()
-    (tmp_path / "into" / "journal.db").write_bytes(b"precious")
+    (tmp_path / "into" / name).write_bytes(b"precious")
     with pytest.raises(StonechatError, match="is there already"):
         replay(lines(record(T0)))
-    assert (tmp_path / "into" / "journal.db").read_bytes() == b"precious"
+    assert (tmp_path / "into" / name).read_bytes() == b"precious"
+
+
+def test_an_exchange_at_the_end_of_all_dates_is_replayed(replay: Any) -> None:
+    done = replay(lines({**record(T0), "start": 253_402_300_799_999, "duration": 9_000_000}))
+    assert (done.code, done.report["exchanges"]) == (0, 1)
+    assert done.report["to"].startswith("9999-12-31T23:59:59")
 
 
 def command(*arguments: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
