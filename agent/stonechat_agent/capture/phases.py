@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from stonechat.exchange import Exchange, Provenance, Quantity
 
-from .reading import PREFILL_BEGUN, PREFILL_ENDED, WORK_BEGUN, Reading
+from .reading import PREFILL_BEGUN, PREFILL_ENDED, WORK_BEGUN, Reading, nanoseconds
 
 _SLACK_NS = 50_000_000
 
@@ -79,7 +79,8 @@ def _phases(exchange: Exchange, reading: Reading, engine: Engine) -> None:
         exchange.decode_duration = Quantity(last_token_ns - token_ns, Provenance.OBSERVED)
     speed, output = reading.tokens_per_second, reading.output_tokens
     if exchange.decode_duration is None and speed is not None and output is not None:
-        exchange.decode_duration = Quantity(round(output / speed * 1e9), Provenance.ESTIMATED)
+        decode_ns = nanoseconds(output / speed, 1_000_000_000)  # a speed of nearly nothing takes for ever
+        exchange.decode_duration = None if decode_ns is None else Quantity(decode_ns, Provenance.ESTIMATED)
     _signs(exchange, engine, sent_ns)
     if is_llamacpp and token_ns is not None and first_ns is not None and sent_ns is not None:
         if exchange.prefill_duration is None:

@@ -320,3 +320,13 @@ def test_what_ollama_leaves_of_the_total_is_the_queue() -> None:
     made = exchange()
     complete(made, reading, engine(is_llamacpp=False, last_token_ns=None))
     assert made.queue_duration is None, "an absent part is unknown, not zero"
+
+
+@pytest.mark.parametrize("speed", [5e-324, 1e-300, 1e-9])
+def test_a_speed_of_nearly_nothing_is_no_duration(speed: float) -> None:
+    """As a duration it would be infinite, or beyond what anything that keeps it can hold."""
+    reading = Reading()
+    reading.output_tokens, reading.tokens_per_second = 40, speed
+    exchange = Exchange("engine")
+    complete(exchange, reading, Engine())
+    assert exchange.decode_duration is None
