@@ -245,7 +245,8 @@ class Client:
         self._warned.add(reason)
         import logging
 
-        logging.getLogger("stonechat").warning("exchange not recorded: %s", reason)
+        with contextlib.suppress(Exception):  # an application's own handlers may fail in any way
+            logging.getLogger("stonechat").warning("exchange not recorded: %s", reason)
 
 
 class _NotSent(Exception):
@@ -310,37 +311,54 @@ def _line(told: dict[str, Any]) -> bytes | None:
             record[key] = text[:MAX_TEXT]
             record["cut"] = True
     if "messages" in record:
-        record["messages"] = _slim(record["messages"])
+        record["messages"], cut = _slim(record["messages"])
+        if cut:
+            record["cut"] = True
     if "start" not in record:
         # The agent may be away for a moment: the record says itself when it was.
         duration = record.get("duration")
         before = duration if isinstance(duration, (int, float)) and 0 <= duration < 1e7 else 0
         record["start"] = round((time.time() - before) * 1000)
-    line = json.dumps(record, separators=(",", ":"), default=_plain, skipkeys=True).encode("ascii") + b"\n"
+    # As it is, not by escapes: those take twice the bytes of a Chinese text.
+    text = json.dumps(record, separators=(",", ":"), default=_plain, skipkeys=True, ensure_ascii=False)
+    line = text.encode("utf-8", "surrogatepass") + b"\n"
     return line if len(line) <= MAX_RECORD else None
 
 
-def _slim(messages: Any) -> Any:
-    """Messages of which no more is sent than the agent keeps: the latest, of bounded texts, and of parts that are no
-    text only the kind, because an image within would be longer than all the rest."""
+def _slim(messages: Any) -> tuple[Any, bool]:
+    """Messages of which no more is sent than the agent keeps, and whether some text is missing: the latest, whose texts
+    are bounded together, and of parts that are no text only the kind, because an image within would be longer than all
+    the rest."""
     if not isinstance(messages, (list, tuple)):
-        return messages
-    slim = []
-    for message in messages[-_MESSAGES:]:
+        return messages, False
+    slim: list[Any] = []
+    room = MAX_TEXT
+    cut = False
+
+    def fitting(text: str) -> str:
+        nonlocal room, cut
+        cut = cut or len(text) > room
+        kept = text[:room]
+        room -= len(kept)
+        return kept
+
+    for message in reversed(messages[-_MESSAGES:]):
+        if room <= 0:
+            break
         content = message.get("content") if isinstance(message, dict) else None
         if isinstance(content, list):
-            content = [_part(part) for part in content]
+            content = [_part(part, fitting) for part in content]
         elif isinstance(content, str):
-            content = content[:MAX_TEXT]
+            content = fitting(content)
         slim.append({**message, "content": content} if isinstance(message, dict) else message)
-    return slim
+    return slim[::-1], cut or len(slim) < len(messages)
 
 
-def _part(part: Any) -> Any:
+def _part(part: Any, fitting: Callable[[str], str]) -> Any:
     if not isinstance(part, dict):
         return part
     text = part.get("text")
-    return {"type": part.get("type"), **({"text": text[:MAX_TEXT]} if isinstance(text, str) else {})}
+    return {"type": part.get("type"), **({"text": fitting(text)} if isinstance(text, str) else {})}
 
 
 def _plain(value: Any) -> Any:

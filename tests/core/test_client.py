@@ -306,12 +306,14 @@ def test_no_more_is_sent_than_the_agent_keeps(agent: Agent) -> None:
     messages = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, image]}]
     sender.record(messages=messages, response="x" * 1_000_000)
     sender.record(messages=[{"role": "user", "content": "y" * 70_000}] * 100)
+    sender.record(messages=messages, tools=["z" * 1_000_000])
     assert sender.flush(10)
-    (line,) = agent.lines
+    line, long = agent.lines
+    assert (long["messages"], long["cut"]) == ([{"role": "user", "content": "y" * client.MAX_TEXT}], True)
     assert line["messages"][0]["content"][1] == {"type": "image_url"}
     assert (len(line["response"]), line["cut"]) == (client.MAX_TEXT, True)
     assert messages[0]["content"][1] is image
-    assert sender.counts() == (2, 1, 0, 1)
+    assert sender.counts() == (3, 2, 0, 1)
 
 
 def test_what_is_changed_after_the_call_was_told_as_it_was(agent: Agent) -> None:
@@ -551,3 +553,23 @@ def test_a_signal_handler_may_record_in_the_middle_of_a_record(agent: Agent) -> 
         STONECHAT_URL=agent.url,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("letter", ["x", "\u8bdd"])
+@pytest.mark.parametrize("in_parts", [False, True])
+def test_a_conversation_however_long_is_sent_with_its_latest_turns(letter: str, in_parts: bool) -> None:
+    """No record is lost because much was said before it: the agent keeps the latest 65,536 characters all the same."""
+    texts = [f"{number} " + letter * 9_000 for number in range(100)]
+    told = [
+        {"role": "user", "content": [{"type": "text", "text": text}] if in_parts else text} for text in texts
+    ]
+    line = client._line({"messages": told, "response": letter * 65_536, "reasoning": letter * 16_000})
+    assert line is not None
+    record = json.loads(line)
+    assert record["cut"]
+    content = [
+        message["content"][0]["text"] if in_parts else message["content"] for message in record["messages"]
+    ]
+    assert content[-1] == texts[-1]
+    assert sum(map(len, content)) == client.MAX_TEXT
+    assert "cut" not in json.loads(client._line({"messages": told[:3]}) or b"{}")
