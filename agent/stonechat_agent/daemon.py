@@ -83,8 +83,7 @@ class Daemon:
         log.info("agent started", extra={"device": self._settings.device.id, "version": __version__})
         code = await self._serve()
         self._notifier.send("STOPPING=1")
-        for _, relay in self._relays.values():
-            await relay.stop(DRAIN_SECONDS)
+        await asyncio.gather(*(relay.stop(DRAIN_SECONDS) for _, relay in self._relays.values()))
         if self._endpoint is not None:
             await self._endpoint.stop()  # before what takes the exchanges that applications tell of here
         await loop.run_in_executor(None, self._watch.stop)
@@ -145,17 +144,20 @@ class Daemon:
             return
         self._notifier.send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         kept = {engine.name: engine for engine in settings.engines}
+        leaving = []
         for name, (engine, relay) in list(self._relays.items()):
             if kept.get(name) != engine:
                 del self._relays[name]
-                await relay.stop(DRAIN_SECONDS)
+                relay.accept_no_more()
+                leaving.append(relay)
+        await self._start_relays()  # at once: the model stays reachable while the old ones drain
+        await asyncio.gather(*(relay.stop(DRAIN_SECONDS) for relay in leaving))
         old = self._watch
         await loop.run_in_executor(None, old.stop)
         self._watch = await self._new_watch(settings)
         self._watch.start()
         for exchange in old.pipeline.left():
             self._exchange_ended(exchange)
-        await self._start_relays()
         if settings.local != before.local:
             if self._endpoint is not None:
                 await self._endpoint.stop()

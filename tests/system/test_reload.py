@@ -1,9 +1,10 @@
-"""A reload or an end costs no exchange that was accepted."""
+"""A reload keeps the model reachable, and neither it nor an end costs an exchange that was accepted."""
 
 from __future__ import annotations
 
 import json
 import signal
+import socket
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -63,3 +64,20 @@ def test_what_is_accepted_while_the_configuration_is_reloaded_or_the_agent_ends_
         kept = journal.execute("SELECT count(*) FROM exchanges").fetchone()[0]
     assert accepted > 10
     assert kept == accepted
+
+
+def test_a_changed_engine_is_relayed_at_once_while_an_answer_is_under_way(agent: Agent) -> None:
+    assert agent.process is not None
+    with socket.create_server(("127.0.0.1", agent.engine)) as engine:
+        with socket.create_connection(("127.0.0.1", agent.relay)) as client:
+            client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
+            serving, _ = engine.accept()
+            assert serving.recv(100)
+            agent.configure(label="d", passive=False, more=JOURNAL.format(agent.directory))
+            agent.process.send_signal(signal.SIGHUP)
+            agent.wait(lambda: agent.log().count(" relaying ") == 2, 3)
+            socket.create_connection(("127.0.0.1", agent.relay), 1).close()
+            serving.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            assert client.recv(100).endswith(b"{}")
+            serving.close()
+        agent.wait(lambda: "reloaded" in agent.log())

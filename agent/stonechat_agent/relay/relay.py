@@ -125,9 +125,7 @@ class Relay:
 
     async def stop(self, deadline_seconds: float = 10.0) -> None:
         """Accept no more, let what is under way end, and reset what has not ended by the deadline."""
-        for server in self._servers:
-            server.close()
-        self._servers.clear()
+        self.accept_no_more()
         deadline = self.loop.time() + deadline_seconds
         while self._links and self.loop.time() < deadline:
             for link in list(self._links):
@@ -137,6 +135,12 @@ class Relay:
             link.abort()
         await asyncio.sleep(0)  # for the transports to say that they are gone
         self.feeder.flush()
+
+    def accept_no_more(self) -> None:
+        """Close the sockets that listen, so that another relay may have their address while this one drains."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
 
     def new_capture(self) -> Connection:
         """Return a capture for a new link."""
