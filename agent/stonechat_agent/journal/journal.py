@@ -207,6 +207,7 @@ class Journal:
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
         self._waiting_text = 0
         self._forgotten: deque[tuple[Forgotten, int]] = deque(maxlen=1024)
+        self._forgotten_to: int | None = None  # where reading them went on when the file was closed
         self._clock = SettledClock()
         self._retry_at = 0.0
         self._aside_at = -_ASIDE_SECONDS
@@ -405,10 +406,11 @@ class Journal:
         """Whether the file is open, opened if it is time to try."""
         if self._store is None and (now >= self._retry_at or stopping):
             os.makedirs(self._directory, mode=0o750, exist_ok=True)
-            store = Store(os.path.join(self._directory, FILE), self._max_size)
+            store = Store(os.path.join(self._directory, FILE), self._max_size, self._forgotten_to)
             self._store = store
             try:
                 store.index_missing()
+                self._forget(store)
                 self._reload()
             except BaseException:
                 self._close()
@@ -469,6 +471,7 @@ class Journal:
         if self._store is not None:
             store, self._store = self._store, None
             self._written += store.written
+            self._forgotten_to = store.forgotten
             store.rollback()
             store.close()
 
@@ -553,8 +556,7 @@ class Journal:
             item.transcript, item.cost = None, 0
         elif isinstance(item, _Update) and not item.ready:
             item.ready = True
-            if is_flagged(item.findings) and (waiting := self._waiting.pop(item.id, None)) is not None:
-                self._waiting_text -= waiting.size
+            if is_flagged(item.findings) and (waiting := self._waits_no_more(item.id)) is not None:
                 item.row = waiting.row
                 item.texts, item.size, state = self._redacted(waiting.transcript)
                 item.state = state if state != KEPT else None
@@ -589,6 +591,12 @@ class Journal:
         while len(self._waiting) > WAITING_BOUND or self._waiting_text > WAITING_TEXT:
             self._waiting_text -= self._waiting.popitem(last=False)[1].size
 
+    def _waits_no_more(self, id: str) -> _Waiting | None:
+        waiting = self._waiting.pop(id, None)
+        if waiting is not None:
+            self._waiting_text -= waiting.size
+        return waiting
+
     def _write(self, store: Store, item: _Item) -> None:
         """Write an item in the transaction that is open."""
         if isinstance(item, _Put):
@@ -596,6 +604,8 @@ class Journal:
                 # It was under way when somebody asked to forget what it belongs to.
                 if item.accepted_ns is not None and item.accepted_ns <= seen_ns:
                     _strike(item, forgotten)
+            if item.state == "forgotten":
+                self._waits_no_more(item.row["id"])
             if not item.gone:
                 store.insert(item.row, item.texts, item.state, item.chosen)
                 with self._changed:
@@ -645,7 +655,7 @@ class Journal:
                 elif isinstance(item, _Update) and item.row is not None and forgotten.matches(item.row):
                     item.texts, item.size, item.state = None, 0, "forgotten"
             for id in [id for id, one in self._waiting.items() if forgotten.matches(one.row)]:
-                self._waiting_text -= self._waiting.pop(id).size
+                self._waits_no_more(id)
             with self._changed:
                 for id in [id for id, row in self._recent.items() if forgotten.matches(row)]:
                     if forgotten.texts_only:

@@ -53,8 +53,12 @@ class Forgotten(NamedTuple):
 class Store:
     """The tables, opened to be written. Every method may raise sqlite3.Error."""
 
-    def __init__(self, path: str, max_size: int) -> None:
+    def __init__(self, path: str, max_size: int, forgotten: int | None = None) -> None:
         """Open the file, made where need be.
+
+        Args:
+            forgotten: number of the latest entry of ``forgotten`` that was read when the file was closed; None where
+                nothing is in memory that an earlier one could be about.
 
         Raises:
             Foreign, sqlite3.Error, OSError: see ``layout.connect``.
@@ -74,7 +78,8 @@ class Store:
             self._indexing = layout.has_words(self._db)
             self._version = 0
             self.changed()
-            self.forgotten = self._db.execute("SELECT coalesce(max(seq), 0) FROM forgotten").fetchone()[0]
+            latest = self._db.execute("SELECT coalesce(max(seq), 0) FROM forgotten").fetchone()[0]
+            self.forgotten = latest if forgotten is None else min(latest, forgotten)
             """Number of the latest entry of ``forgotten`` that was read."""
         except BaseException:
             self._db.close()

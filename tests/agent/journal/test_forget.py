@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from pathlib import Path
 from random import Random
 
@@ -140,6 +141,43 @@ def test_a_verdict_that_comes_later_brings_no_forgotten_text_back(directory: Pat
     assert b"secret" not in bytes_of(directory)
 
 
+def test_a_verdict_on_what_was_under_way_brings_no_forgotten_text_back(directory: Path) -> None:
+    """It came to its end after somebody had asked to forget, and was flagged later still."""
+    with running(directory, texts="flagged") as one:
+        until(lambda: one.stats().size)
+        under_way = exchange(everything("zyxsecret"), user="u-mine")
+        Eraser(str(directory)).forget("user", "u-mine", texts_only=True)
+        until(lambda: one._forgotten)
+        one.put(under_way)
+        until(lambda: rows(directory))
+        one.update(under_way.id, {"toxic": 1.0}, ["toxic"])
+        with Reader(str(directory)) as reader:
+            until(lambda: "findings" in reader.get(under_way.id).row)
+            assert reader.get(under_way.id).state == "forgotten"
+    assert b"secret" not in bytes_of(directory)
+
+
+def test_what_was_forgotten_while_the_file_was_busy_does_not_come_back(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rewriting a large file takes longer than the writer waits for it: it gives up, and opens the file anew."""
+    from stonechat_agent.journal import journal, store
+
+    # It would look between forgetting and rewriting, unless both come within a second of the last look.
+    monkeypatch.setattr(store, "_BUSY_SECONDS", 0.1)
+    with running(directory) as one:
+        until(lambda: one.stats().size)
+        monkeypatch.setattr(journal, "_LOOK_SECONDS", 30.0)
+        with sqlite3.connect(directory / FILE, isolation_level=None) as erasing:
+            erasing.execute("INSERT INTO forgotten (kind, value, texts_only) VALUES ('user', 'u-mine', 0)")
+            erasing.execute("BEGIN IMMEDIATE")
+            one.put(exchange(everything("zyxsecret"), user="u-mine", accepted_ns=0))
+            until(lambda: one.stats().fault)
+            erasing.execute("ROLLBACK")
+    assert rows(directory) == []
+    assert b"secret" not in bytes_of(directory)
+
+
 @pytest.mark.parametrize("seed", [4, 7])
 def test_what_moved_within_the_file_is_gone_as_well(directory: Path, seed: int) -> None:
     """Texts that come between others make pages split, and leave copies where they were before: with secure_delete
@@ -178,8 +216,6 @@ def test_a_journal_that_was_put_aside_goes_too(directory: Path) -> None:
 
 
 def test_a_reader_that_stays_is_told_of(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sqlite3
-
     from stonechat_agent.journal import eraser
 
     monkeypatch.setattr(eraser, "_BUSY_SECONDS", 0.2)
