@@ -116,18 +116,19 @@ class Watch:
         """End: the last window is closed and kept, and sent if the way is open."""
         self._passive.stop()
         self._sampling.stop()
-        if self._outbox is not None:
-            self._outbox.stop()
         if not self.pipeline.stop():
             log.error("pipeline not stopped in time")
+        if self._outbox is not None:  # only now: the pipeline's thread makes it
+            self._outbox.stop()
         if not self.journal.stop():
             log.error("journal not written in time")
         if self.link is not None:
             self.link.stop()
 
     def untold(self) -> Counter[str]:
-        """Exchanges that stay on the device because an hour holds no more, by the reason to tell of them."""
-        return self._desk.untold()
+        """Exchanges that stay on the device because an hour holds no more, by the reason to tell of them; none where
+        there is nobody to tell."""
+        return self._desk.untold() if self._settings.mqtt.url is not None else Counter()
 
     # The pipeline's thread calls these
 
