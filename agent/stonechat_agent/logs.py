@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from types import TracebackType
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 _BURST = 5
@@ -20,7 +21,10 @@ _PRIORITY = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.
 
 
 class KeyValues(logging.Formatter):
-    """One line an event; values that hold spaces or quotes are quoted."""
+    """One line an event; values that hold spaces or quotes are quoted.
+
+    Of an exception its place and its kind are shown, and not its message, which may quote what an exchange said.
+    """
 
     def __init__(self, *, journal: bool) -> None:
         super().__init__()
@@ -29,8 +33,9 @@ class KeyValues(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         extra = {key: value for key, value in vars(record).items() if key not in _STANDARD}
         words = [record.getMessage(), *(f"{key}={_shown(value)}" for key, value in extra.items())]
-        if record.exc_info:
-            words.append(f"trace={_shown(self.formatException(record.exc_info))}")
+        if record.exc_info and record.exc_info[0] is not None:
+            kind, _, trace = record.exc_info
+            words.append(f"error={kind.__qualname__} trace={_shown(_places(trace))}")
         line = " ".join(words)
         if self._journal:
             return f"<{_PRIORITY.get(record.levelno, 6)}>{line}"
@@ -72,6 +77,16 @@ def set_up(level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+
+
+def _places(trace: TracebackType | None) -> str:
+    """Where it happened, innermost last: ``run in pipeline.py:200``."""
+    places = []
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        places.append(f"{code.co_name} in {os.path.basename(code.co_filename)}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return ", ".join(places)
 
 
 def _shown(value: object) -> str:
