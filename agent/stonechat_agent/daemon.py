@@ -116,9 +116,11 @@ class Daemon:
                 self._reloading.clear()
                 await self._reload()
                 beat_due = time.monotonic()  # nobody was late meanwhile: it was not looked at
-            if self._waiting and time.monotonic() >= retry_at:
+            if (self._waiting or self._endpoint is None) and time.monotonic() >= retry_at:
                 retry_at = time.monotonic() + RETRY_SECONDS
                 await self._start_relays()
+                if self._endpoint is None:
+                    await self._start_endpoint(again=True)
         return 0
 
     async def _new_watch(self, settings: Settings) -> Watch:
@@ -213,7 +215,8 @@ class Daemon:
     def _engine_names(self) -> list[str]:
         return [engine.name for engine in self._settings.engines]
 
-    async def _start_endpoint(self) -> None:
+    async def _start_endpoint(self, *, again: bool = False) -> None:
+        """Listen at the local endpoint's address. What fails ``again`` was told of."""
         listen = self._settings.local.listen
         shown: dict[str, Callable[[], Page]] = {
             "/": pages.page(),
@@ -229,13 +232,15 @@ class Daemon:
         try:
             await endpoint.start(listen.host, listen.port)
         except OSError as error:
-            log.error(
-                "local endpoint not started",
-                extra={"key": "local.listen", "address": str(listen), "reason": error.strerror or str(error)},
-            )
             self._endpoint = None
+            if not again:
+                reason = error.strerror or str(error)
+                extra = {"key": "local.listen", "address": str(listen), "reason": reason}
+                log.error("local endpoint not started", extra=extra)
         else:
             self._endpoint = endpoint
+            if again:
+                log.info("local endpoint started", extra={"address": str(listen)})
 
     def _relayed(self) -> dict[str, Relayed]:
         """What the relays count. Called by the pipeline's thread: it reads numbers that only grow."""

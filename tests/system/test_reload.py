@@ -72,7 +72,9 @@ def test_a_changed_engine_is_relayed_at_once_while_an_answer_is_under_way(agent:
         with socket.create_connection(("127.0.0.1", agent.relay)) as client:
             client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
             serving, _ = engine.accept()
-            assert serving.recv(100)
+            while not serving.recv(1000).startswith(b"POST"):  # the agent asks too
+                serving.close()
+                serving, _ = engine.accept()
             agent.configure(label="d", passive=False, more=JOURNAL.format(agent.directory))
             agent.process.send_signal(signal.SIGHUP)
             agent.wait(lambda: agent.log().count(" relaying ") == 2, 3)
@@ -81,3 +83,19 @@ def test_a_changed_engine_is_relayed_at_once_while_an_answer_is_under_way(agent:
             assert client.recv(100).endswith(b"{}")
             serving.close()
         agent.wait(lambda: "reloaded" in agent.log())
+
+
+def test_an_address_of_the_local_endpoint_that_becomes_free_is_taken(tmp_path: Path) -> None:
+    one = Agent(tmp_path)
+    one.configure()
+    with socket.create_server(("127.0.0.1", one.local)):
+        one.start()
+        assert "local endpoint not started" in one.log()
+    try:
+        one.wait(lambda: "local endpoint started" in one.log(), 12)
+        assert one.get("/healthz")[0] == 200
+        assert one.log().count("local endpoint not started") == 1
+    finally:
+        assert one.process is not None
+        one.process.kill()
+        one.process.wait()
