@@ -113,7 +113,7 @@ def sentence(by_status: Mapping[str, int]) -> str:
     if not others:
         return f"All {total:,} devices are well."
     rest = ", ".join(f"{n:,} {word}" for word, n in others.items())
-    return f"{well:,} of {total:,} devices are well. {rest}."
+    return f"{well:,} of {total:,} devices {'is' if well == 1 else 'are'} well. {rest}."
 
 
 _NAMES = ("engine", "model", "operation")

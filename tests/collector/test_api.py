@@ -110,7 +110,7 @@ def error_of(response: httpx.Response) -> tuple[int, str]:
 
 def test_devices_are_listed_worst_first_with_their_figures(served: httpx.Client) -> None:
     found = read(served, "/api/v1/devices", models.Devices)
-    assert found["summary"]["sentence"] == "1 of 2 devices are well. 1 failing."
+    assert found["summary"]["sentence"] == "1 of 2 devices is well. 1 failing."
     failing, well = found["devices"]
     assert (failing["id"], failing["status"]) == ("kiosk-2", "failing")
     assert failing["reason"] == "50% of 150 exchanges failed"

@@ -106,6 +106,7 @@ def test_a_folded_record_does_not_make_a_device_patient() -> None:
         ({}, "No device has reported yet."),
         ({"well": 1}, "The only device is well."),
         ({"slow": 1}, "The only device is slow."),
+        ({"failing": 1, "well": 1}, "1 of 2 devices is well. 1 failing."),
         ({"well": 3}, "All 3 devices are well."),
         ({"offline": 2, "slow": 1, "well": 409}, "409 of 412 devices are well. 2 offline, 1 slow."),
     ],

@@ -314,7 +314,7 @@ def test_without_javascript_the_pages_say_the_same(visit: Open) -> None:
     assert page.locator("noscript").count() == 1
 
 
-@pytest.mark.parametrize("width", [320, 360, 1440, 3840])
+@pytest.mark.parametrize("width", [320, 360, 768, 1440, 3840])
 def test_no_page_scrolls_sideways(visit: Open, site: Site, width: int) -> None:
     one = site.exchange(SLOW, outcome="ok", findings=["repetition"])
     for path in ("/", f"/devices/{SLOW}", "/events", one):

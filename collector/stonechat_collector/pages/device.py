@@ -283,7 +283,7 @@ def facts_of(found: Mapping[str, Any], windows: Windows) -> list[tuple[str, list
             (f"Engine {name}" if len(engines) > 1 else "Engine and model", facts)
             for name, facts in engines.items()
         ),
-        ("Agent", {**(about.get("agent") or {}), **_agent(found.get("metrics") or {})}),
+        ("Agent", {**_about_agent(about), **_agent(found.get("metrics") or {})}),
         ("Delivery", {**_delivery(found.get("counts") or {}), **_backlog(windows), "clock": _clock(windows)}),
     ]
     result = []
@@ -292,6 +292,11 @@ def facts_of(found: Mapping[str, Any], windows: Windows) -> list[tuple[str, list
         if lines:
             result.append((title, lines))
     return result
+
+
+def _about_agent(about: Mapping[str, Any]) -> dict[str, Any]:
+    # The newest window says how long it is: the description's word for it would stand there twice.
+    return {name: item for name, item in (about.get("agent") or {}).items() if name != "window_ms"}
 
 
 def _agent(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -339,7 +344,7 @@ _NAMED = {
     "gpus": "GPUs",
     "os": "OS",
     "os_version": "OS version",
-    "catalogue": "metric catalogue",
+    "catalog": "metric catalogue",
     "window": "window length",
 }
 

@@ -61,7 +61,7 @@ def no_device(device_id: str) -> Trouble:
         "The collector has not heard from a device of this name.",
         "Nothing was lost: a device that sends under another name is on the fleet page.",
         (
-            "On the device, run: stonechat status — it says the id, and whether it reaches the broker.",
+            "On the device, stonechat status says its id, and whether it reaches the broker.",
             "A device appears here seconds after its first connection.",
         ),
     )
@@ -75,7 +75,7 @@ def no_exchange(device_id: str, exchange_id: str) -> Trouble:
         f"The collector holds no exchange of this id from {device_id[:63]}.",
         "A device tells only of some of its exchanges, and they go after a while, the earliest first.",
         (
-            f"On the device, run: stonechat requests {exchange_id[:13]} — its journal keeps each for a while.",
+            f"On the device, stonechat requests {exchange_id[:13]} shows it: its journal keeps each for a while.",
             "Or look for it among the exchanges on the device's page.",
         ),
     )

@@ -33,7 +33,7 @@ class Renderer:
             exact=words.exact,
             instant=words.instant,
             plural=words.plural,
-            span=words.span_words,
+            last=words.last_words,
             fact=words.text_of,
             sentence=words.sentence,
             json=_json,

@@ -176,6 +176,11 @@ def span_words(seconds: float | None) -> str:
     return "" if not seconds else _span(round(seconds))
 
 
+def last_words(seconds: float | None) -> str:
+    """A span behind "the last": ``5 min``, ``minute``, ``hour``; "" where unknown."""
+    return {"1 min": "minute", "1 h": "hour"}.get(span_words(seconds), span_words(seconds))
+
+
 def ago_html(ms: int | None, now_ms: int) -> Markup:
     """A ``time`` element with a relative text that the page's script keeps current."""
     if ms is None:

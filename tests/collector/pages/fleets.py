@@ -79,7 +79,8 @@ def overview(devices: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     ordered = sorted(devices, key=lambda device: (ORDER.index(device["status"]), device["id"]))
     counts = Counter(device["status"] for device in ordered)
     parts = ", ".join(f"{counts[word]} {word}" for word in ORDER if counts[word] and word != "well")
-    sentence = f"{counts['well']} of {len(ordered)} devices are well." + (f" {parts}." if parts else "")
+    verb = "is" if counts["well"] == 1 else "are"
+    sentence = f"{counts['well']} of {len(ordered)} devices {verb} well." + (f" {parts}." if parts else "")
     by_status = {word: counts[word] for word in ORDER}
     summary = {"total": len(ordered), "by_status": by_status, "sentence": sentence}
     return {"time": NOW, "summary": summary, "devices": ordered}

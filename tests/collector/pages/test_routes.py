@@ -47,7 +47,7 @@ class Outline(HTMLParser):
 def test_the_fleet_page_opens_with_the_answer(serve: Serve) -> None:
     html = serve([a_device("kiosk-1", "slow"), a_device("kiosk-2")]).get("/").text
     page = Outline(html)
-    assert page.texts["h1"] == "1 of 2 devices are well. 1 slow."
+    assert page.texts["h1"] == "1 of 2 devices is well. 1 slow."
     assert page.texts["title"] == "1 device needs somebody - Stonechat"
     assert html.index("memory pressure") < html.index("Whole fleet") < html.index('<table class="listed"')
 
