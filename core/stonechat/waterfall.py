@@ -2,8 +2,8 @@
 
 An engine says how long its phases took, not when they were: generating begins at the first token, and what comes
 before ends where the next begins, never before the request was read. Without a first token they follow each other
-from the request's end. Reasoning is
-the part of generating before the first piece of content. What none of them covers is unattributed: the way to the
+from the request's end, or from earlier where they would not end by the last byte: nothing lasts beyond that. Reasoning
+is the part of generating before the first piece of content. What none of them covers is unattributed: the way to the
 engine and back, waiting that no figure names, and pauses of whoever reads the answer.
 """
 
@@ -86,8 +86,11 @@ def _known(exchange: Mapping[str, Any]) -> list[Span]:
         (name, exchange[name]) for name in ("queue", "load", "prefill") if exchange.get(name) is not None
     ]
     first, read = exchange.get("ttft"), exchange.get("request_complete") or 0
+    decode, last = exchange.get("decode"), exchange.get("duration")
     if first is None:
         at = max(exchange.get("connected") or 0, read)
+        if last is not None:
+            at = max(0, min(at, last - sum(length for _, length in before) - (decode or 0)))
     else:
         at = max(0, first - sum(length for _, length in before))
     spans = [Span("request", 0, min(read, at), "observed")]
@@ -96,9 +99,10 @@ def _known(exchange: Mapping[str, Any]) -> list[Span]:
         end = at + length if first is None else min(first, at + length)
         spans.append(Span(name, at, end, exchange.get(f"{name}_from") or ""))
         at = end
-    decode = exchange.get("decode")
     if decode is not None:
         spans += _generating(exchange, at if first is None else first, decode)
+    if last is not None:
+        spans = [span._replace(end=min(span.end, last)) for span in spans]
     return [span for span in spans if span.length > 0]
 
 

@@ -53,6 +53,20 @@ def test_figures_that_are_longer_than_what_was_seen_do_not_overlap() -> None:
     ]
 
 
+def test_nothing_lasts_beyond_the_last_byte() -> None:
+    """What was seen of the connection may be later than what the engine did by then."""
+    assert spans(connected=2 * S, prefill=S, decode=3 * S, duration=5 * S) == [
+        ("unattributed", 0, S),
+        ("prefill", S, 2 * S),
+        ("decode", 2 * S, 5 * S),
+    ]
+    assert spans(connected=S, prefill=2 * S, decode=9 * S, duration=5 * S) == [
+        ("prefill", 0, 2 * S),
+        ("decode", 2 * S, 5 * S),
+    ]
+    assert spans(ttft=S, decode=5 * S, duration=5 * S) == [("unattributed", 0, S), ("decode", S, 5 * S)]
+
+
 def test_a_failure_without_figures_is_told_by_none_and_no_time_is_no_waterfall() -> None:
     assert spans(duration=30 * S) == [("unattributed", 0, 30 * S)]
     assert spans(closed=S) == [("unattributed", 0, S)]
