@@ -131,6 +131,7 @@ def several() -> list[Exchange]:
             2,
             ago_ms=300_000,
             first_token_ns=3000 * MS,
+            last_byte_ns=5000 * MS,
             findings=("repetition",),
             scores={"toxic": 0.75, "quality": 0.5},
             transcript=said("Where is my refund?", "refund refund refund refund"),
