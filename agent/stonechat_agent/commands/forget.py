@@ -130,6 +130,6 @@ def _elsewhere(settings: Settings, sent: int) -> list[str]:
         else "their texts were not sent unless privacy.upload was on at the time"
     )
     return [
-        f"{_exchanges(sent)} of them went to the collector, which keeps its own copy: {texts}",
-        "  hint: delete them there too",
+        f"{sent} of them went to the collector, which keeps its own copy: {texts}",
+        "  hint: it deletes exchanges by age, [retention] exchanges; its operator can delete them from its database",
     ]

@@ -146,7 +146,8 @@ def test_it_says_who_else_may_hold_it(tmp_path: Path, upload: str, said_of_texts
     device = Device(tmp_path, upload=upload)
     device.write([make(1, engine="sent", transcript=said("Hello?", "Hello.")), make(2)])
     text = device.out("forget", "--all", "--yes")
-    assert "1 exchange of them went to the collector, which keeps its own copy: " + said_of_texts in text
+    assert "1 of them went to the collector, which keeps its own copy: " + said_of_texts in text
+    assert "[retention] exchanges" in text
 
 
 def test_one_and_only_one_way_of_naming_them(shop: Device) -> None:
