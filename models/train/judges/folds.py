@@ -55,7 +55,11 @@ def leave_sources_out(rows: Sequence[Row], count: int = 5) -> list[Fold]:
         shares = {cell: n / whole[cell] for cell, n in of_family[family].items()}
         # The squares grow least where these heads are scarcest so far; equal folds by the fewest families.
         cost = [
-            (sum((load[cell] + share) ** 2 - load[cell] ** 2 for cell, share in shares.items()), len(names), at)
+            (
+                sum((load[cell] + share) ** 2 - load[cell] ** 2 for cell, share in shares.items()),
+                len(names),
+                at,
+            )
             for at, (load, names) in enumerate(zip(loads, dealt, strict=True))
         ]
         at = min(cost)[2]
@@ -63,7 +67,9 @@ def leave_sources_out(rows: Sequence[Row], count: int = 5) -> list[Fold]:
         for cell, share in shares.items():
             loads[at][cell] += share
     return [
-        Fold(at, frozenset(names), frozenset(source for source, family in family_of.items() if family in names))
+        Fold(
+            at, frozenset(names), frozenset(source for source, family in family_of.items() if family in names)
+        )
         for at, names in enumerate(dealt)
     ]
 

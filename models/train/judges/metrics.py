@@ -17,7 +17,9 @@ def _both(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Floa
     positive = np.asarray(labels, dtype=np.float64) >= 0.5
     values = np.asarray(scores, dtype=np.float64)
     if positive.shape != values.shape or values.ndim != 1:
-        raise ValueError(f"labels {positive.shape} and scores {values.shape}: expected two lists of one length")
+        raise ValueError(
+            f"labels {positive.shape} and scores {values.shape}: expected two lists of one length"
+        )
     if not np.isfinite(values).all():
         raise ValueError("scores hold NaN or infinity")
     return positive, values

@@ -126,7 +126,9 @@ def shippable(rows: Iterable[Row]) -> None:
     Raises:
         ValueError: a row is barred or evaluation-only; the message names the sources.
     """
-    wrong = sorted({f"{row.source} ({row.barred or row.split})" for row in rows if row.barred or row.split != "train"})
+    wrong = sorted(
+        {f"{row.source} ({row.barred or row.split})" for row in rows if row.barred or row.split != "train"}
+    )
     if wrong:
         raise ValueError("rows that must not reach shipped weights: " + ", ".join(wrong))
 
@@ -182,7 +184,9 @@ def _row(raw: Raw, source: Source, parents: dict[str, Source]) -> Row | None:
     if labels is None or not response:
         return None
     if not labels.keys() <= set(source.feeds):
-        raise ValueError(f"{source.name}: labels {sorted(labels)} where the table says {sorted(source.feeds)}")
+        raise ValueError(
+            f"{source.name}: labels {sorted(labels)} where the table says {sorted(source.feeds)}"
+        )
     prompt = raw.get("prompt") or (raw.get("context", "") if source.context_is_prompt else "")
     pair = source.pair(raw)
     owner = parents[raw[source.parts]] if source.parts else source

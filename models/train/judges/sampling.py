@@ -61,7 +61,7 @@ class Sampler:
 
     Args:
         rows: only rows of split `train` are drawn.
-        size: rows of an epoch; fewer where the sources cannot fill it.
+        size: rows of an epoch, a few more where partners overfill a pool; fewer where the sources cannot fill it.
         repeats: how often an epoch may hold one row.
         rough_share: share of the texts (not answers) that come in lower case, a third of those without punctuation.
     """
@@ -112,7 +112,9 @@ class Sampler:
         return (self.epoch(number) for number in range(count))
 
     def _partner(self, at: int, rng: random.Random) -> int | None:
-        others = [other for other in self._partners.get(self._rows[at].pair, ()) if not self._rows[other].alarming]
+        others = [
+            other for other in self._partners.get(self._rows[at].pair, ()) if not self._rows[other].alarming
+        ]
         return rng.choice(others) if others else None
 
     def _roughened(self, row: Row, rng: random.Random) -> Row:

@@ -201,7 +201,14 @@ def _toxicity(
 ) -> Source:
     more.setdefault("tidy", typography.posted)
     return Source(
-        f"toxicity/{name}.jsonl.gz", licence, family, feeds, meaning, problems, more.pop("read", given(*feeds)), **more
+        f"toxicity/{name}.jsonl.gz",
+        licence,
+        family,
+        feeds,
+        meaning,
+        problems,
+        more.pop("read", given(*feeds)),
+        **more,
     )
 
 
@@ -210,12 +217,26 @@ def _safety(
 ) -> Source:
     more.setdefault("kind", "answer")
     return Source(
-        f"safety/{name}.jsonl.gz", licence, family, feeds, meaning, problems, more.pop("read", given(*feeds)), **more
+        f"safety/{name}.jsonl.gz",
+        licence,
+        family,
+        feeds,
+        meaning,
+        problems,
+        more.pop("read", given(*feeds)),
+        **more,
     )
 
 
 def _quality(
-    name: str, licence: str, family: str, feeds: tuple[str, ...], meaning: str, problems: str, read: Read, **more: Any
+    name: str,
+    licence: str,
+    family: str,
+    feeds: tuple[str, ...],
+    meaning: str,
+    problems: str,
+    read: Read,
+    **more: Any,
 ) -> Source:
     more.setdefault("kind", "answer")
     return Source(f"quality/{name}.jsonl.gz", licence, family, feeds, meaning, problems, read, **more)
@@ -631,7 +652,13 @@ _SHIPPED = (
         weight=0.7,
     ),
     _quality(
-        "self_instruct_seed", _APACHE, "self-instruct", _ANSWER_HEADS, "written by people, ordinary", "small", ordinary()
+        "self_instruct_seed",
+        _APACHE,
+        "self-instruct",
+        _ANSWER_HEADS,
+        "written by people, ordinary",
+        "small",
+        ordinary(),
     ),
     _quality(
         "oasst_threads",
@@ -830,6 +857,7 @@ _SHIPPED = (
         "hard negatives are now and then acceptable; each parent counts as a source of its own",
         lambda raw: {"relevance": float(raw["relevant"])},
         pair=field("pair_id"),
+        weight=0.4,
         parts="from",
     ),
     _quality(
@@ -840,16 +868,30 @@ _SHIPPED = (
         "a clean and a damaged copy, ten kinds of damage",
         "synthetic; cuts past 500 characters may lie outside the window -> left out; each parent is a source",
         _degenerate,
+        weight=0.4,
         parts="from",
     ),
     *(
         _quality(
-            name, licence, name, (), meaning, f"{why} -> text without labels", unlabelled, **({"kind": "answer"} | more)
+            name,
+            licence,
+            name,
+            (),
+            meaning,
+            f"{why} -> text without labels",
+            unlabelled,
+            **({"kind": "answer"} | more),
         )
         for name, licence, meaning, why, more in (
             ("oasst_sampling", _APACHE, "replies of weak models", "nobody judged; cut at 128 tokens", {}),
             ("hanna_stories", _MIT, "fiction by models and people", "harms in fiction are unknown", {}),
-            ("multilingual_answers", _APACHE, "answers in ten other languages", "the judges read English", {}),
+            (
+                "multilingual_answers",
+                _APACHE,
+                "answers in ten other languages",
+                "the judges read English",
+                {},
+            ),
             ("dialogue_eval_ji", _MIT, "whole chats rated on seven scales", "no prompt, transcripts", {}),
             (
                 "wow_grounding_qsquared",
@@ -1133,7 +1175,12 @@ _BARRED = (
     _eval_only("toxicity/eval_only_unhealthy_comments", ("toxic", "insult"), licence="CC BY-NC-SA 4.0"),
     _eval_only("safety/eval_only_jailjudge_mini"),
     _eval_only("safety/eval_only_saferlhf", licence="CC BY-NC 4.0 as remembered"),
-    _eval_only("safety/eval_only_toxicchat_prompts", ("toxic",), read=lambda raw: _labels(raw, ("toxic",)), kind="prompt"),
+    _eval_only(
+        "safety/eval_only_toxicchat_prompts",
+        ("toxic",),
+        read=lambda raw: _labels(raw, ("toxic",)),
+        kind="prompt",
+    ),
     _eval_only(
         "quality/eval_only_refusal_direction_harmless",
         ("refusal",),

@@ -23,7 +23,9 @@ _SPLIT_CONTRACTION = re.compile(r"(?<=\w) (['’]) (s|m|d|t|re|ve|ll)\b", re.IGN
 _SPLIT_DIGITS = re.compile(r"(?<=\b\d) (?=\d\b)")
 _USER = re.compile(r"\[USER\]|<user>|@USER\b|(?<![\w@.])@\w{2,30}\b(?!\.\w)", re.IGNORECASE)
 _LINK = re.compile(r"\[URL\]|<url>|@URL\b|\bhttps?://\S+", re.IGNORECASE)
-_NUMBER_TAG = re.compile(r"<(?:number|percent|money|time|date|phone|email|censored|happy|sad|laugh|wink|tong)>")
+_NUMBER_TAG = re.compile(
+    r"<(?:number|percent|money|time|date|phone|email|censored|happy|sad|laugh|wink|tong)>"
+)
 
 
 def clean(text: str) -> str:
