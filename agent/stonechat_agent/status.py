@@ -9,6 +9,8 @@ import sys
 from typing import Any
 
 from stonechat.errors import StonechatError
+from stonechat_agent.commands import figures
+from stonechat_agent.commands.figures import UNKNOWN
 from stonechat_agent.settings import Settings, load
 
 TIMEOUT_SECONDS = 5.0
@@ -63,17 +65,20 @@ def render(status: dict[str, Any]) -> str:
     recent, spool = status["recent"], status["spool"]
     span = _span(recent["span_seconds"])
     outcomes = f"{recent['errors']} failed, {recent['aborted']} aborted"
-    load = f"CPU {_share(recent['cpu_utilization'])}, memory {_share(recent['memory_utilization'])}"
-    memory = _known(_mib(recent["agent_memory_bytes"]), "MiB")
-    own = f"{memory}, CPU {_share(recent['agent_cpu_utilization'])} of a core"
+    load = f"CPU {figures.share(recent['cpu_utilization'])}, memory {figures.share(recent['memory_utilization'])}"
+    speed, celsius = recent["tokens_per_second"], recent["temperature_celsius"]
+    heat = f"temperature {UNKNOWN}" if celsius is None else f"{celsius:.3g} C"
+    waiting = "1 record waits" if spool["records"] == 1 else f"{spool['records']} records wait"
+    memory = figures.size(recent["agent_memory_bytes"])
+    own = f"{memory}, CPU {figures.share(recent['agent_cpu_utilization'])} of a core"
     lines += [
         _row("exchanges", f"{recent['exchanges']} in {span}, {outcomes}"),
-        _row("first token", _pair(recent["ttft_p50_seconds"], recent["ttft_p95_seconds"], "s")),
-        _row("duration", _pair(recent["duration_p50_seconds"], recent["duration_p95_seconds"], "s")),
-        _row("speed", _known(recent["tokens_per_second"], "tokens/s")),
-        _row("device", f"{load}, {_known(recent['temperature_celsius'], 'C')}"),
+        _row("first token", _pair(recent["ttft_p50_seconds"], recent["ttft_p95_seconds"])),
+        _row("duration", _pair(recent["duration_p50_seconds"], recent["duration_p95_seconds"])),
+        _row("speed", UNKNOWN if speed is None else f"{figures.rate(speed)} tokens/s"),
+        _row("device", f"{load}, {heat}"),
         _row("uplink", status["uplink"]["sentence"]),
-        _row("spool", f"{spool['records']} records wait, {spool['bytes'] / 1024:.0f} KiB in {spool['path']}"),
+        _row("spool", f"{waiting}, {figures.size(spool['bytes'])} in {spool['path']}"),
         _row("journal", _journal(status["journal"])),
         _row("agent", f"{status['version']}, up {_span(status['uptime_seconds'])}, {own}"),
     ]
@@ -94,27 +99,18 @@ def render(status: dict[str, Any]) -> str:
 def _journal(journal: dict[str, Any]) -> str:
     if journal["fault"]:
         return f"cannot be written in {journal['path']}: {journal['fault']}"
-    return f"{journal['bytes'] / 1024:.0f} KiB in {journal['path']}"
+    return f"{figures.size(journal['bytes'])} in {journal['path']}"
 
 
 def _row(name: str, text: str) -> str:
     return f"  {name:14} {text}"
 
 
-def _known(number: float | None, unit: str) -> str:
-    return "unknown" if number is None else f"{number:.3g} {unit}"
-
-
-def _pair(p50: float | None, p95: float | None, unit: str) -> str:
-    return "unknown" if p50 is None or p95 is None else f"{p50:.3g} {unit} median, {p95:.3g} {unit} p95"
-
-
-def _share(share: float | None) -> str:
-    return "unknown" if share is None else f"{100 * share:.3g} %"
-
-
-def _mib(size: float | None) -> float | None:
-    return None if size is None else size / 1048576
+def _pair(p50: float | None, p95: float | None) -> str:
+    """Of seconds."""
+    if p50 is None or p95 is None:
+        return UNKNOWN
+    return f"{figures.duration(p50 * 1e6)} median, {figures.duration(p95 * 1e6)} p95"
 
 
 def _span(seconds: float) -> str:

@@ -132,7 +132,8 @@ def _traffic(view: View, status: Mapping[str, Any]) -> Iterator[Line]:
 def _agent(status: Mapping[str, Any]) -> Iterator[Line]:
     uplink, spool = status["uplink"], status["spool"]
     yield _labelled("uplink", [(uplink["sentence"], "" if uplink["connected"] else "dim")])
-    waiting = f"{spool['records']} records wait, {figures.size(spool['bytes'])}"
+    waits = "record waits" if spool["records"] == 1 else "records wait"
+    waiting = f"{spool['records']} {waits}, {figures.size(spool['bytes'])}"
     yield _labelled("spool", [(waiting, ""), (", in memory only" if spool["in_memory"] else "", "red")])
     losses = {reason: n for reason, n in status["losses"].items() if n}
     if losses:

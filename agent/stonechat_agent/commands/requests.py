@@ -18,6 +18,7 @@ from stonechat_agent.commands.selection import Selection, check_field, now_ms, o
 from stonechat_agent.commands.table import Layout, render
 from stonechat_agent.commands.terminal import Terminal
 from stonechat_agent.journal import WHY, Entry, JournalUnreadable, Reader
+from stonechat_agent.journal.journal import SLOW_BATCH_SECONDS
 from stonechat_agent.settings import load
 
 POLL_SECONDS = 0.5
@@ -115,11 +116,17 @@ def _show_list(
         terminal.write(layout.heading + "\n")
         _print_lines(entries, rows, layout, arguments, terminal)
     if not entries:
-        print(
-            "no exchanges" + (" that match" if selection.sql or selection.search else " yet"), file=sys.stderr
-        )
+        _say_that_there_are_none(selection)
     elif more:
         print(f"only {limit} shown, and there are more: --limit 0 shows all", file=sys.stderr)
+
+
+def _say_that_there_are_none(selection: Selection) -> None:
+    if selection.sql or selection.search:
+        print("no exchanges that match", file=sys.stderr)
+        return
+    print("no exchanges yet", file=sys.stderr)
+    print(f"  hint: the agent writes them down within {SLOW_BATCH_SECONDS:.0f} s of their end", file=sys.stderr)
 
 
 def _print_lines(
@@ -191,9 +198,7 @@ def _show_groups(
         rows = [groups.cells(key, group, names) for key, group in shown]
         terminal.write(render(groups.columns(names), rows, terminal))
     if not found:
-        print(
-            "no exchanges" + (" that match" if selection.sql or selection.search else " yet"), file=sys.stderr
-        )
+        _say_that_there_are_none(selection)
     elif len(shown) < len(found):
         print(f"only {len(shown)} of {len(found)} groups shown: --limit 0 shows all", file=sys.stderr)
 
