@@ -45,8 +45,8 @@ PACE_SECONDS = 5.0
 """Between two messages."""
 LOOK_SECONDS = 1.0
 """Between two looks at whether the broker has acknowledged the last one."""
-WRITTEN_SECONDS = 12.0
-"""From the choice of an exchange to the look into the journal, which gathers what it writes for up to ten seconds."""
+WRITTEN_SECONDS = 22.0
+"""From the choice of an exchange to the look into the journal, which gathers what it writes for up to twenty seconds."""
 IDLE_SECONDS = 60.0
 """Between two looks into the journal when nothing was chosen in between."""
 PATIENCE_SECONDS = 60.0

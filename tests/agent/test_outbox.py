@@ -19,6 +19,7 @@ from stonechat.exchange_row import Row
 from stonechat.ids import exchange_id
 from stonechat.wire import ExchangeBatch, Header
 from stonechat_agent import outbox
+from stonechat_agent.journal.journal import SLOW_BATCH_SECONDS
 from stonechat_agent.outbox import HOUR_SECONDS, MAX_BYTES, MAX_ROWS, REASONS, Chooser, Outbox, pack
 from stonechat_agent.settings import Exchanges, Privacy
 from stonechat_agent.uplink import Publish
@@ -309,6 +310,10 @@ def test_what_the_broker_never_had_is_sent_again(how: str) -> None:
     broker.deliveries[-1].done = True
     box.turn(200.0)
     assert journal.waiting == []
+
+
+def test_what_was_chosen_is_written_when_it_is_looked_for() -> None:
+    assert outbox.WRITTEN_SECONDS > SLOW_BATCH_SECONDS
 
 
 def test_the_thread_sends_once_linked_and_survives_a_broken_journal(monkeypatch: pytest.MonkeyPatch) -> None:
