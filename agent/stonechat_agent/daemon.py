@@ -140,10 +140,16 @@ class Daemon:
         except ConfigError as error:
             log.error("reload refused", extra={"faults": str(error)})
             return
-        before, self._settings = self._settings, settings
-        if settings == before:
+        if settings == self._settings:
             log.info("reloaded", extra={"changed": "nothing"})
             return
+        try:
+            watch = await self._new_watch(settings)
+        except Exception:
+            # A fault of ours: what runs goes on by the configuration that it knows.
+            log.exception("reload failed")
+            return
+        before, self._settings = self._settings, settings
         self._notifier.send(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
         kept = {engine.name: engine for engine in settings.engines}
         leaving = []
@@ -155,8 +161,10 @@ class Daemon:
         await self._start_relays()  # at once: the model stays reachable while the old ones drain
         await asyncio.gather(*(relay.stop(DRAIN_SECONDS) for relay in leaving))
         old = self._watch
+        self._notifier.send("WATCHDOG=1")  # what follows may take the disk its time
         await loop.run_in_executor(None, old.stop)
-        self._watch = await self._new_watch(settings)
+        self._notifier.send("WATCHDOG=1")
+        self._watch = watch
         self._watch.start()
         for exchange in old.pipeline.left():
             self._exchange_ended(exchange)

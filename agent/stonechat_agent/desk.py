@@ -38,12 +38,13 @@ class Desk:
     ) -> None:
         """
         Args:
-            random_bits: that many random bits.
+            random_bits: that many random bits, drawn once.
             ask: has an engine asked which models it has; returns whether its answer is worth waiting for.
             used: told of each engine that answered.
             keep: takes an exchange for the journal, and why a collector is told of it.
         """
-        self._random_bits = random_bits
+        # Begun at random and counted on, so that of one millisecond no two ids are alike.
+        self._drawn = random_bits(_ID_BITS)
         self._models = models
         self._ask = ask
         self._used = used
@@ -71,7 +72,8 @@ class Desk:
             # Relayed instants are of the clock that ``now.monotonic`` shows in ms.
             exchange.wall_ms = max(0, now.wall - (now.monotonic - exchange.accepted_ns // _NS_PER_MS))
         if not exchange.id:  # what was exported and is replayed has its own, and its pseudonyms
-            exchange.id = exchange_id(exchange.wall_ms, self._random_bits(_ID_BITS))
+            self._drawn += 1
+            exchange.id = exchange_id(exchange.wall_ms, self._drawn)
         transcript = exchange.transcript
         if transcript is not None:
             exchange.user = exchange.user or self._pseudonyms.user(transcript.user)

@@ -165,17 +165,17 @@ def _row_only(given: Mapping[str, Any], exchange: Exchange) -> None:
     value = given.get("id")
     if not isinstance(value, str) or not is_exchange_id(value):
         raise Unfit("id: must be the id of an exchange, as the journal gave it; leave it out in a new record")
-    if exchange.source is Source.REPLAY:
-        exchange.id = value  # what an application sends gets a new one: it must not stand in for another's
-    exchange.findings = _words(given, "findings")
-    exchange.notes = set(_words(given, "notes"))
+    findings, notes = _words(given, "findings"), _words(given, "notes")
     scores = given.get("scores", {})
     if not isinstance(scores, dict) or len(scores) > MAX_LIST:
         raise Unfit("scores: must be an object of numbers from 0 to 1")
     for name, score in scores.items():
         if identifier(name) is None or type(score) not in (int, float) or not 0 <= score <= 1:
             raise Unfit("scores: must be numbers from 0 to 1 by identifiers")
-        exchange.scores[name] = float(score)
+    if exchange.source is Source.REPLAY:
+        # What an application sends gets an id and judgements of its own: it must not stand in for another's.
+        exchange.id, exchange.findings, exchange.notes = value, findings, set(notes)
+        exchange.scores = {name: float(score) for name, score in scores.items()}
 
 
 def _words(given: Mapping[str, Any], key: str) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ class Kept:
         self.asked: list[str] = []
         self.used: list[str] = []
         self.desk = Desk(
-            random_bits=lambda n: len(self.kept),
+            random_bits=lambda n: (1 << n) - 100,  # near the end, where it begins anew
             models=KnownModels({"box": ["qwen"]}),
             ask=lambda engine: self.asked.append(engine) or worth_waiting,  # type: ignore[func-returns-value]
             used=self.used.append,
@@ -65,6 +65,12 @@ def test_an_exchange_is_named_by_its_time_and_its_people_by_pseudonyms() -> None
     again, _ = desk.take()
     assert again.user == taken.user
     assert again.id != taken.id
+
+
+def test_ids_of_one_instant_differ() -> None:
+    desk = Kept()
+    taken = {desk.take(wall_ms=5, source=Source.RECORD)[0].id for _ in range(300)}
+    assert len(taken) == 300
 
 
 def test_a_completion_is_no_conversation_unless_its_client_says_so() -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from stonechat.exchange import Exchange, Operation, Outcome, Provenance, Quantity, Source
 from stonechat.exchange_row import FIELDS, to_row
+from stonechat.ids import exchange_id
 from stonechat.transcript import Turn
 from stonechat_agent import intake
 from stonechat_agent.commands.plain import plain
@@ -378,3 +379,17 @@ def test_of_a_list_without_end_a_bounded_part_is_looked_at(monkeypatch: pytest.M
     assert parts is not None
     assert parts.cut
     assert parts.prompt.count("[image]") <= intake.MAX_TURNS
+
+
+def test_an_application_brings_no_judgements_of_its_own() -> None:
+    row = {
+        "id": exchange_id(5, 7),
+        "findings": ["repetition"],
+        "notes": ["parser_failed"],
+        "scores": {"refusal": 1},
+    }
+    told = taken(row, source=Source.RECORD)
+    assert (told.id, told.findings, told.notes, told.scores) == ("", (), set(), {})
+    again = taken(row, source=Source.REPLAY)
+    assert (again.id, again.findings) == (row["id"], ("repetition",))
+    assert again.scores == {"refusal": 1.0}

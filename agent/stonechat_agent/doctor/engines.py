@@ -144,7 +144,6 @@ def _taken(host: str, port: int) -> str:
             if os.name == "posix":
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host.strip("[]"), port))
-            probe.listen(1)
     except OSError as error:
         return "taken by another program" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
     return ""

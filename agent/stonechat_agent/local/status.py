@@ -81,7 +81,9 @@ def _sentence(snapshot: Snapshot, relaying: frozenset[str], journal: Stats, sett
     faults = []
     not_relayed = [engine.name for engine in settings.engines if engine.name not in relaying]
     if not_relayed:
-        faults.append(f"{', '.join(not_relayed)} cannot be relayed: engine.listen is taken")
+        faults.append(
+            f"{', '.join(not_relayed)} cannot be relayed: the address of engine.listen cannot be had"
+        )
     down = [name for name, up in snapshot.engines.items() if up is False]
     if down:
         faults.append(f"{', '.join(down)} is down")
