@@ -72,7 +72,9 @@ class Engine:
         "whether the engine is asked for its build, model and slots, without disturbing it",
     )
     api_key_file: str = option(
-        kinds.path(), "", "file with the key that the engine wants to be asked with, if it wants one"
+        kinds.path(),
+        "",
+        "file with the key that the engine wants to be asked with, if it wants one, or credential:NAME",
     )
     models: tuple[str, ...] = option(
         kinds.names(64), [], "models of an engine that does not list its own; other names count as 'other'"
@@ -254,16 +256,31 @@ def load(
         system = os.geteuid() == 0 or os.access("/var/lib/stonechat", os.W_OK)
         spool = replace(spool, path=state_directory("stonechat", environ, system=system))
     journal = replace(settings.journal, path=settings.journal.path or spool.path)
-    files: dict[str, Any] = {}
-    for key in LINK_FILES:
-        if name := getattr(mqtt, key):
-            files[key] = named_file(name, file, environ)
-            if as_service or not name.startswith(CREDENTIAL):
-                faults.extend(_unreadable(files[key], file, f"mqtt.{key}", as_service))
+
+    def found(name: str, key: str) -> str:
+        place = named_file(name, file, environ)
+        if as_service or not name.startswith(CREDENTIAL):
+            faults.extend(_unreadable(place, file, key, as_service))
+        return place
+
+    files: dict[str, Any] = {
+        key: found(name, f"mqtt.{key}") for key in LINK_FILES if (name := getattr(mqtt, key))
+    }
+    several = len(settings.engines) > 1
+    engines = tuple(
+        replace(
+            engine,
+            api_key_file=found(engine.api_key_file, f"engine{f'[{number}]' if several else ''}.api_key_file"),
+        )
+        if engine.api_key_file
+        else engine
+        for number, engine in enumerate(settings.engines)
+    )
     if faults:
         raise ConfigError(faults)
+    mqtt = replace(mqtt, **files)
     return replace(
-        settings, device=device, spool=spool, journal=journal, mqtt=replace(mqtt, **files), file=file
+        settings, device=device, engines=engines, spool=spool, journal=journal, mqtt=mqtt, file=file
     )
 
 

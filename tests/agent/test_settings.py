@@ -150,6 +150,18 @@ def test_port_0_may_stand_twice(tmp_path: Path) -> None:
 SECURE = '[mqtt]\nurl = "mqtts://broker"\nusername = "kiosk"\n'
 
 
+def test_the_key_of_an_engine_is_a_file_like_the_others(tmp_path: Path) -> None:
+    (tmp_path / "key").touch()
+    text = '[[engine]]\napi_key_file = "key"\n[[engine]]\nname = "b"\nlisten = "127.0.0.1:1"\n'
+    assert load(tmp_path, text).engines[0].api_key_file == str(tmp_path / "key")
+    assert faults(tmp_path, text + 'api_key_file = "nowhere"\n') == [
+        "engine[1].api_key_file: cannot be read: no such file or directory"
+    ]
+    assert faults(tmp_path, '[engine]\napi_key_file = "credential:gone"\n') == [
+        "engine.api_key_file: cannot be read: no such file or directory"
+    ]
+
+
 def test_files_are_found_beside_the_file_and_among_the_credentials(tmp_path: Path) -> None:
     credentials = tmp_path / "credentials"
     credentials.mkdir()
