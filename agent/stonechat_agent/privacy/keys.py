@@ -35,9 +35,13 @@ _USERINFO = re.compile(r"://([^\s/@:\"'<>]{0,64}:[^\s/@\"'<>]{1,256})@")
 _PEM_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _PEM_END = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
+# Names of what people think up themselves, and often of figures alone.
+_TYPED = (
+    r"pass(?:word|wd|phrase|code|w[oö]rt)|kennwort|mot de passe|contrase[nñ]a|senha|wachtwoord|has[lł]o|"
+    r"parola(?: d'ordine)?|l[oö]senord|salasana|heslo|[sş]ifre|пароль|密码|密碼|口令|パスワード|비밀번호|كلمة المرور"
+)
 _NAME = (
-    r"pass(?:word|wd|phrase|code|w[oö]rt)?|pwd?|kennwort|mot de passe|contrase[nñ]a|senha|wachtwoord|has[lł]o|"
-    r"parola(?: d'ordine)?|l[oö]senord|salasana|heslo|[sş]ifre|пароль|密码|密碼|口令|パスワード|비밀번호|كلمة المرور|"
+    rf"(?P<typed>{_TYPED})|pass|pwd?|"
     r"(?:secret|private|access|api|auth|encryption|master|account|signing|license)[_ -]?(?:access[_ -]?)?key|"
     r"(?:client|app|consumer|shared)[_ -]?secret|secret|(?:access|auth|refresh|api|bot|id|session|csrf)[_ -]?token|"
     r"(?:wi-?fi|wlan|wireless|network)[ _-](?:key|code)|token|credentials?|session(?:[_ -]?id)?|sid"
@@ -162,7 +166,7 @@ def _assigned(text: str, lowered: str) -> Iterator[Span]:
                 continue  # "contract MyToken is ERC1155", "compass: N45E"
             if found is not None:
                 group = found.lastgroup or ""
-                value = _value(found[group], quoted=group != "bare")
+                value = _value(found[group], quoted=group != "bare", figures=found["typed"] is not None)
                 if value:
                     yield Span(found.start(group), found.start(group) + len(value), "key")
     if any(
@@ -173,8 +177,12 @@ def _assigned(text: str, lowered: str) -> Iterator[Span]:
             yield Span(found.start(1), found.end(1), "key")
 
 
-def _value(value: str, *, quoted: bool) -> str:
-    """Return what is secret of what stands after the name of a secret, or nothing where it is none."""
+def _value(value: str, *, quoted: bool, figures: bool) -> str:
+    """Return what is secret of what stands after the name of a secret, or nothing where it is none.
+
+    Args:
+        figures: whether figures alone may be it. Tokens, sessions and keys are counted more often than told.
+    """
     figure = any(map(str.isdigit, value))
     if quoted:
         value = value.rstrip()
@@ -182,5 +190,5 @@ def _value(value: str, *, quoted: bool) -> str:
     else:
         value = value.rstrip("*|").split("です")[0]
         value = value.rstrip(".:?。、")
-        good = figure and len(value) >= 4 and not value.isdigit()
+        good = figure and len(value) >= 4 and (figures or not value.isdigit())
     return value if good and not _NO_SECRET.match(value) else ""
