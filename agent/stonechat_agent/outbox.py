@@ -46,7 +46,7 @@ PACE_SECONDS = 5.0
 LOOK_SECONDS = 1.0
 """Between two looks at whether the broker has acknowledged the last one."""
 WRITTEN_SECONDS = 22.0
-"""From the choice of an exchange to the look into the journal, which gathers what it writes for up to twenty seconds."""
+"""From the choice of an exchange to the look into the journal, which gathers what it writes for up to 20 seconds."""
 IDLE_SECONDS = 60.0
 """Between two looks into the journal when nothing was chosen in between."""
 PATIENCE_SECONDS = 60.0
