@@ -134,8 +134,11 @@ class Reader:
                 given = (expression(found), *params, limit)
                 return select_entries(db, self.columns, tail, given, texts=True)
         seqs = self._read_through(found, limit, condition, params)
-        marks = ",".join("?" * len(seqs))
-        return self.exchanges(f"seq IN ({marks})", seqs, limit=limit, texts=True)
+        entries: list[Entry] = []
+        for at in range(0, len(seqs), _PAGE):
+            some = seqs[at : at + _PAGE]
+            entries += self.exchanges(f"seq IN ({','.join('?' * len(some))})", some, limit=-1, texts=True)
+        return entries
 
     def events(
         self, where: str = "", params: Sequence[Any] = (), *, order: str = "seq DESC", limit: int = 100

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -165,8 +166,6 @@ def test_the_query_language_of_sqlite_is_only_text(directory: Path, searching: s
 
 @given(st.text(max_size=40))
 def test_no_query_is_an_error_of_sqlite(query: str) -> None:
-    import sqlite3
-
     db = sqlite3.connect(":memory:")
     db.execute('CREATE VIRTUAL TABLE words USING fts5(spoken, tokenize="unicode61 remove_diacritics 2")')
     terms = search.terms(query)
@@ -187,8 +186,6 @@ def test_something_else_is_told(directory: Path) -> None:
 
 
 def test_a_later_layout_is_told(directory: Path) -> None:
-    import sqlite3
-
     write(directory, exchange())
     with sqlite3.connect(directory / FILE) as db:
         db.execute(f"PRAGMA user_version={layout.LAYOUT + 1}")
@@ -248,3 +245,19 @@ def test_a_reader_outlives_the_agent_and_a_new_file(directory: Path) -> None:
         (directory / FILE).unlink()
         write(directory, exchange(said()))
         assert len(reader.exchanges()) == 1
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Connection.setlimit is of Python 3.11")
+def test_a_search_without_the_index_finds_more_than_a_statement_has_room_for(directory: Path) -> None:
+    """SQLite takes 999 values in a statement before 3.32, and 32,766 since."""
+    write(directory, exchange(said()))
+    seqs = range(2, 1202)
+    with sqlite3.connect(directory / FILE) as db:
+        rows = [(seq, f"{seq:013}") for seq in seqs]
+        db.executemany("INSERT INTO exchanges (seq, id, start, texts) VALUES (?, ?, 0, 'kept')", rows)
+        db.executemany("INSERT INTO texts (seq, id, answer) VALUES (?, ?, '京都')", rows)
+    with Reader(str(directory)) as reader:
+        assert reader._db is not None
+        reader._db.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+        found = [entry.seq for entry in reader.search("京都", limit=-1)]
+    assert found == list(reversed(seqs))
