@@ -197,7 +197,7 @@ class Reader:
         except sqlite3.Error as error:
             raise JournalUnreadable(
                 f"{self._path}: {error}\n"
-                "  hint: if this persists while the agent runs, the agent's log says what it did about it"
+                "  hint: try again; if it stays so, restart the agent, which puts a damaged journal aside"
             ) from error
 
     def _connection(self) -> sqlite3.Connection:

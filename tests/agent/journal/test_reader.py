@@ -185,6 +185,16 @@ def test_something_else_is_told(directory: Path) -> None:
         Reader(str(directory))
 
 
+def test_damage_is_told_with_what_to_do(directory: Path) -> None:
+    write(directory, *(exchange(said()) for _ in range(100)))
+    size = (directory / FILE).stat().st_size
+    with (directory / FILE).open("r+b") as file:
+        file.seek(2048)
+        file.write(b"\xa5" * (size - 2048))
+    with pytest.raises(JournalUnreadable, match="malformed\n  hint: try again; .* restart the agent"):
+        Reader(str(directory))
+
+
 def test_a_later_layout_is_told(directory: Path) -> None:
     write(directory, exchange())
     with sqlite3.connect(directory / FILE) as db:
