@@ -191,7 +191,7 @@ def test_damage_is_told_with_what_to_do(directory: Path) -> None:
     with (directory / FILE).open("r+b") as file:
         file.seek(2048)
         file.write(b"\xa5" * (size - 2048))
-    with pytest.raises(JournalUnreadable, match="malformed\n  hint: try again; .* restart the agent"):
+    with pytest.raises(JournalUnreadable, match=r"malformed\n  hint: try again; .* restart the agent"):
         Reader(str(directory))
 
 
