@@ -205,7 +205,7 @@ def _of_collector(module: str) -> Any:
             raise
         raise StonechatError(
             f"the collector needs the package '{error.name}', which is not installed\n"
-            "  hint: pip install 'stonechat[collector]'"
+            "  hint: in a clone of the repository: pip install '.[collector]'"
         ) from error
 
 
