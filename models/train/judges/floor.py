@@ -11,6 +11,7 @@ unknown heads masked, labels between 0 and 1 as they are. numpy only; some 60,00
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
 import sys
@@ -66,9 +67,7 @@ def _hashed(text: str) -> NDArray[np.int64]:
     text = " ".join(text.lower().split())[:MOST_CHARACTERS]
     words = _WORD.findall(text)
     grams = [zlib.crc32(word.encode("utf-8", "replace")) for word in words]
-    grams += [
-        zlib.crc32(f"{a} {b}".encode("utf-8", "replace"), 1) for a, b in zip(words, words[1:], strict=False)
-    ]
+    grams += [zlib.crc32(f"{a} {b}".encode("utf-8", "replace"), 1) for a, b in itertools.pairwise(words)]
     found = [np.array(grams, dtype=np.uint64)]
     points = np.frombuffer(f" {text} ".encode("utf-32-le", "replace"), dtype=np.uint32).astype(np.uint64)
     for length in (3, 4, 5):
@@ -181,7 +180,11 @@ def _sigmoid(logits: Floats) -> Floats:
 
 
 def by_source(rows: Sequence[Row], logits: Floats, heads: Sequence[str] = HEADS) -> dict[str, dict[str, Any]]:
-    """For each head the measures of `metrics.summary`, pooled and by source: ``{head: {"pooled": .., source: ..}}``."""
+    """For each head the measures of `metrics.summary`: ``{head: {"pooled": .., "pooled, both": .., source: ..}}``.
+
+    `pooled` counts every row, among them whole sources of ordinary answers that are easy to tell from posts; `pooled,
+    both` counts the sources that hold positives and negatives themselves, and is the stricter of the two.
+    """
     labels = targets(rows, heads)
     names = np.array([row.source for row in rows])
     out: dict[str, dict[str, Any]] = {}
@@ -189,10 +192,18 @@ def by_source(rows: Sequence[Row], logits: Floats, heads: Sequence[str] = HEADS)
         there = ~np.isnan(labels[:, place])
         if not there.any():
             continue
-        out[head] = {"pooled": metrics.summary(labels[there, place], logits[there, place])}
+        each = {}
+        both = np.zeros(len(rows), dtype=bool)
         for name in sorted(set(names[there])):
             rows_of = there & (names == name)
-            out[head][str(name)] = metrics.summary(labels[rows_of, place], logits[rows_of, place])
+            each[str(name)] = metrics.summary(labels[rows_of, place], logits[rows_of, place])
+            if each[str(name)]["roc_auc"] is not None:
+                both |= rows_of
+        out[head] = {
+            "pooled": metrics.summary(labels[there, place], logits[there, place]),
+            "pooled, both": metrics.summary(labels[both, place], logits[both, place]),
+            **each,
+        }
     return out
 
 

@@ -170,7 +170,9 @@ def _limited(lines: Iterable[Raw], source: Source, limit: int | None) -> Iterabl
     if len(held) <= limit:
         return held
     marks = [
-        zlib.crc32((source.pair(raw) or raw.get("prompt") or raw.get("text", "")).encode("utf-8", "replace"))
+        zlib.crc32(
+            (source.pair(raw) or str(raw.get("prompt") or raw.get("text", ""))).encode("utf-8", "replace")
+        )
         for raw in held
     ]
     most = sorted(marks)[limit - 1]

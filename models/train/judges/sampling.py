@@ -7,8 +7,8 @@ An epoch of `size` rows is filled from three pools:
 - a quarter other harmless texts.
 
 Inside a pool every source has the same share, times its rows' weight; a source has at most `repeats` times its rows,
-and what it cannot fill goes to the others. Large sources are walked through: epoch n + 1 goes on where n ended. A row of
-a pair brings one row of the other kind of its pair, which stands right behind it and counts against its own pool.
+and what it cannot fill goes to the others. Large sources are walked through: epoch n + 1 goes on where n ended. A row
+of a pair brings one row of the other kind of its pair, which stands right behind it and counts against its own pool.
 Everything follows from the seed and the epoch's number.
 """
 

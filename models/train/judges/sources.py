@@ -1,7 +1,8 @@
 """Every source of the judges' training data: licence, meaning of its labels, what is done about its faults.
 
-One table, `SOURCES`. A source's rows reach shipped weights only where `barred` is empty: the licence is MIT, Apache-2.0,
-CC0, CC BY or CDLA-Permissive, stated by the repository or seen in the original one. Otherwise `barred` names the reason:
+One table, `SOURCES`. A source's rows reach shipped weights only where `barred` is empty: the licence is MIT,
+Apache-2.0, CC0, CC BY or CDLA-Permissive, stated by the repository or seen in the original one. Otherwise `barred`
+names the reason:
 
 - `evaluation-only`: no licence, a non-commercial one, or better kept for measuring;
 - `share-alike`: the licence asks for the same licence on what is made of it;
@@ -386,7 +387,7 @@ _SHIPPED = (
         "implicit-hate",
         ("toxic", "hate"),
         "tweets of extremist groups; hate = implicit or explicit",
-        "topic confound, `not_hate` holds slant -> toxic unknown there (as filed), half weight; threat covers rights -> not read",
+        "`not_hate` holds slant -> toxic unknown there (as filed), half weight; threat covers rights -> not read",
         weight=0.5,
     ),
     _toxicity(
