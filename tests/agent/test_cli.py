@@ -184,7 +184,10 @@ def test_the_collector_without_its_extra_says_how_to_install_it() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
-    assert "which is not installed\n  hint: in a clone of the repository: pip install '.[collector]'\n" in done.stderr
+    assert (
+        "which is not installed\n  hint: in a clone of the repository: pip install '.[collector]'\n"
+        in done.stderr
+    )
 
 
 @pytest.mark.parametrize("command", [["--version"], ["--help"], ["check"]])

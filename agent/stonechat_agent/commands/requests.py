@@ -126,7 +126,9 @@ def _say_that_there_are_none(selection: Selection) -> None:
         print("no exchanges that match", file=sys.stderr)
         return
     print("no exchanges yet", file=sys.stderr)
-    print(f"  hint: the agent writes them down within {SLOW_BATCH_SECONDS:.0f} s of their end", file=sys.stderr)
+    print(
+        f"  hint: the agent writes them down within {SLOW_BATCH_SECONDS:.0f} s of their end", file=sys.stderr
+    )
 
 
 def _print_lines(
