@@ -169,12 +169,8 @@ def _limited(lines: Iterable[Raw], source: Source, limit: int | None) -> Iterabl
     held = list(lines)
     if len(held) <= limit:
         return held
-    marks = [
-        zlib.crc32(
-            (source.pair(raw) or str(raw.get("prompt") or raw.get("text", ""))).encode("utf-8", "replace")
-        )
-        for raw in held
-    ]
+    ties = (source.pair(raw) or str(raw.get("prompt") or raw.get("text", "")) for raw in held)
+    marks = [zlib.crc32(tie.encode("utf-8", "replace")) for tie in ties]
     most = sorted(marks)[limit - 1]
     return (raw for raw, mark in zip(held, marks, strict=True) if mark <= most)
 
