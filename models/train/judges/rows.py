@@ -177,8 +177,8 @@ def _limited(lines: Iterable[Raw], source: Source, limit: int | None) -> Iterabl
 
 def _row(raw: Raw, source: Source, parents: dict[str, Source]) -> Row | None:
     labels = source.read(raw)
-    response = source.response(raw) if source.response else raw.get("response", raw.get("text", ""))
-    response = typography.clean(source.tidy(response))
+    judged: str = source.response(raw) if source.response else raw.get("response") or raw.get("text") or ""
+    response = typography.clean(source.tidy(judged))
     if labels is None or not response:
         return None
     if not labels.keys() <= set(source.feeds):

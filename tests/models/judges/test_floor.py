@@ -7,6 +7,7 @@ import pytest
 
 from train.judges import floor, metrics
 from train.judges.rows import Row
+from train.judges.sources import HEADS
 
 
 def test_measures_of_the_textbook_example() -> None:
@@ -19,6 +20,7 @@ def test_measures_of_the_textbook_example() -> None:
 def test_ties_count_half_and_form_one_threshold() -> None:
     assert metrics.roc_auc([0, 1, 0, 1], [1, 1, 1, 1]) == 0.5
     assert metrics.pr_auc([0, 1, 0, 1], [1, 1, 1, 1]) == 0.5
+    assert metrics.pr_auc([1, 0], [1, 1]) == 0.5
     assert metrics.roc_auc([0, 1, 1], [0, 0, 1]) == 0.75
 
 
@@ -69,7 +71,7 @@ def test_the_floor_learns_words_and_leaves_unknown_heads_alone() -> None:
     assert results["refusal"]["pooled"]["rows"] == 34
     assert set(results) == {"toxic", "refusal"}
     assert set(results["toxic"]) == {"pooled", "pooled, both", "s0", "s1"}
-    silent = model.logits(floor.features(held))[:, floor.HEADS.index("violence")]
+    silent = model.logits(floor.features(held))[:, HEADS.index("violence")]
     assert not silent.any()
     again = floor.Floor().fit(floor.features(train), floor.targets(train)).logits(floor.features(held))
     assert np.array_equal(again, model.logits(floor.features(held)))
@@ -86,6 +88,10 @@ def test_rows_are_taken_in_the_order_asked_for() -> None:
         assert np.array_equal(counts.values[whole], taken.values[part])
 
 
-def test_an_empty_looking_text_still_has_a_score() -> None:
-    model = floor.Floor().fit(floor.features(_examples(20, 1)), floor.targets(_examples(20, 1)))
-    assert np.isfinite(model.logits(floor.features([Row("", "…", {}, "s", "s", "train")]))).all()
+def test_every_row_has_the_constant_and_words_in_common_count() -> None:
+    alone, asked = Row("", "a b", {}, "s", "s", "train"), Row("a c", "a b", {}, "s", "s", "train")
+    counts = floor.features([alone, asked])
+    behind = counts.columns >= 1 << floor.BITS
+    size = 1 << floor.BITS
+    assert list(counts.columns[behind]) == [size, size, size + 1, size + 2]
+    assert list(counts.values[behind]) == [1, 1, 0.5, 0.5]

@@ -300,5 +300,6 @@ def test_the_inventory_counts_heads_sources_licences_and_splits(tmp_path: Path) 
     assert counts["heads"]["hate"] == [0, 1]
     assert counts["licences"] == {"CC0-1.0": 3}
     assert counts["splits"] == {"train": 2, "dev": 1}
+    assert counts["sources"]["edos_sexism"]["heads"] == {"hate": [0, 1]}
     assert "| paradetox | CC0-1.0 | paradetox | 2 | 0 | 0 | 0 | toxic 1/1 |" in inventory.markdown(loaded)
     assert "| paradetox | CC0-1.0 | toxic | 1 |" in inventory.described()
