@@ -60,6 +60,8 @@ def _facts(row: Row, terminal: Terminal) -> Iterator[str]:
     yield _line("engine", harmless(row.get("engine", figures.UNKNOWN)))
     model = row.get("model", figures.UNKNOWN)
     asked = row.get("request_model")
+    if asked == "other":
+        asked = "one that the engine does not list"
     yield _line("model", harmless(model + (f" (asked for: {asked})" if asked and asked != model else "")))
     for name in ("conversation", "user"):
         if name in row:

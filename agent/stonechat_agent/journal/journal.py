@@ -57,6 +57,9 @@ WAITING_SECONDS = 900
 RECENT = 256
 """Exchanges, and as many events, that `Journal.recent` knows."""
 
+VERIFY_SECONDS = 6 * 3600
+"""Between two times that the whole file is read for damage, besides at each start: a command would meet it first."""
+
 _PACE_BURST = 256 << 10
 _BATCH_TEXT = 256 << 10
 _RETRY_SECONDS = (2.0, 60.0)
@@ -210,6 +213,7 @@ class Journal:
         self._forgotten_to: int | None = None  # where reading them went on when the file was closed
         self._clock = SettledClock()
         self._retry_at = 0.0
+        self._verified = 0.0
         self._aside_at = -_ASIDE_SECONDS
         self._retry_seconds = _RETRY_SECONDS[0]
         self._allowance = float(_PACE_BURST)
@@ -367,6 +371,9 @@ class Journal:
                     if now - swept >= _SWEEP_SECONDS:
                         swept = now
                         self._sweep(now)
+                    if self._store is not None and now - self._verified >= VERIFY_SECONDS:
+                        self._verified = now
+                        self._store.verify()
             except (sqlite3.Error, OSError, Foreign) as error:
                 again = self._failed(error)
             except Exception as error:
@@ -409,6 +416,8 @@ class Journal:
             store = Store(os.path.join(self._directory, FILE), self._max_size, self._forgotten_to)
             self._store = store
             try:
+                store.verify()
+                self._verified = now
                 store.index_missing()
                 self._forget(store)
                 self._reload()

@@ -192,6 +192,15 @@ class Store:
 
     # Room and age
 
+    def verify(self) -> None:
+        """Read the whole file; raises sqlite3.DatabaseError where it is damaged."""
+        # By a connection of its own: this one would look at the pages that it remembers.
+        with contextlib.closing(sqlite3.connect(self.path)) as fresh:
+            fresh.execute("PRAGMA cache_size=-256")
+            found = fresh.execute("PRAGMA quick_check(1)").fetchone()
+        if found is None or found[0] != "ok":
+            raise sqlite3.DatabaseError("malformed: a page of the journal is damaged")
+
     def used(self) -> int:
         """Bytes of pages in use."""
         return (self._pages() - self._free_pages()) * PAGE

@@ -324,6 +324,10 @@ def _ended(exchange: Exchange) -> str:
     return word
 
 
+def _asked(name: Any) -> Any:
+    return "one that the engine does not list" if name == "other" else name
+
+
 def _bars(waterfall: Waterfall) -> list[Bar]:
     return [
         Bar(
@@ -378,7 +382,7 @@ def _facts(exchange: Exchange) -> list[tuple[str, str]]:
     streamed = exchange.get("streamed")
     known = {
         "model": exchange.get("model"),
-        "model asked for": asked if asked != exchange.get("model") else None,
+        "model asked for": _asked(asked) if asked != exchange.get("model") else None,
         "engine": exchange.get("engine"),
         "operation": exchange.get("operation"),
         "API": exchange.get("dialect"),

@@ -20,6 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.agent.journal.making import HOUR_MS, NOW_MS, everything, exchange, running, said, until, write
 
+from stonechat.event import EventKind
 from stonechat_agent.journal import FILE, Eraser, Reader
 from stonechat_agent.journal import journal as writer
 from stonechat_agent.journal.ages import SETTLE_MS, SettledClock
@@ -165,6 +166,32 @@ def test_a_damaged_file_is_put_aside_and_an_event_says_so(directory: Path) -> No
     assert sorted(name for name in os.listdir(directory) if ".bad" in name) == [f"{FILE}.bad"]
     assert (directory / f"{FILE}.bad").read_bytes().startswith(b"zyxsecret")
     assert count(directory) == 1
+
+
+def damage_the_middle(directory: Path) -> None:
+    with open(directory / FILE, "r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        for page in range(size // 4096 // 3, size // 4096 // 2):
+            file.seek(page * 4096)
+            file.write(random.Random(page).randbytes(4096))
+
+
+def test_damage_among_old_rows_is_found_at_the_start_and_later_while_it_runs(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = [exchange(everything(f"heron {n}"), wall_ms=1_000_000 + n) for n in range(900)]
+    write(directory, *old, texts="all")
+    damage_the_middle(directory)
+    with running(directory) as one:
+        until(lambda: any(e.kind == EventKind.JOURNAL_PUT_ASIDE for e in one.recent().events), 10)
+    for path in directory.glob(f"{FILE}.bad*"):
+        path.unlink()
+    write(directory, *old, texts="all")
+    monkeypatch.setattr(writer, "VERIFY_SECONDS", 0.2)
+    with running(directory) as one:
+        until(lambda: one.stats().size > 0, 5)
+        damage_the_middle(directory)
+        until(lambda: bool(list(directory.glob(f"{FILE}.bad*"))), 10)
 
 
 def test_a_journal_of_a_later_version_is_put_aside(directory: Path) -> None:
