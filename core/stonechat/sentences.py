@@ -44,7 +44,12 @@ def _engine_changed(key: str, attributes: Attributes) -> str:
             before = attributes.get(f"{name[:-6]}_before")
             changed.append(f"{_words(name[:-6])} {_shown(before)} -> {_shown(after)}")
     model = f", model {attributes['model']}" if "model" in attributes else ""
-    return f"engine {key} has changed{model}: {', '.join(changed) or 'no longer as it was'}"
+    return f"{_engine(key)} has changed{model}: {', '.join(changed) or 'no longer as it was'}"
+
+
+def _engine(key: str) -> str:
+    """An engine by its name; one that goes by the default needs none."""
+    return "the engine" if key == "engine" else f"engine {key}"
 
 
 def _rejected(key: str, attributes: Attributes) -> str:
@@ -94,9 +99,9 @@ _SENTENCES: dict[str, Callable[[str, Attributes], str]] = {
     EventKind.RESUMED: lambda key, attributes: (
         f"the device woke after {_span(attributes['suspended_ms'])} of suspend"
     ),
-    EventKind.ENGINE_DOWN: lambda key, attributes: f"engine {key} is down",
-    EventKind.ENGINE_UP: lambda key, attributes: f"engine {key} is up",
-    EventKind.ENGINE_RESTARTED: lambda key, attributes: f"engine {key} was restarted",
+    EventKind.ENGINE_DOWN: lambda key, attributes: f"{_engine(key)} is down",
+    EventKind.ENGINE_UP: lambda key, attributes: f"{_engine(key)} is up",
+    EventKind.ENGINE_RESTARTED: lambda key, attributes: f"{_engine(key)} was restarted",
     EventKind.ENGINE_CHANGED: _engine_changed,
     EventKind.DUPLICATE_IDENTITY: lambda key, attributes: (
         "two machines use this device's id at the same time"

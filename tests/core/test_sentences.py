@@ -34,7 +34,7 @@ def test_every_kind_has_a_sentence(kind: str) -> None:
         (EventKind.LOSS, "3 windows are lost before a collector had them: too full"),
         (EventKind.CLOCK_STEPPED, "the clock was set forward by 1h00m"),
         (EventKind.RESUMED, "the device woke after 2h00m of suspend"),
-        (EventKind.ENGINE_CHANGED, "engine engine has changed, model qwen: digest sha256:aa -> sha256:bb"),
+        (EventKind.ENGINE_CHANGED, "the engine has changed, model qwen: digest sha256:aa -> sha256:bb"),
     ],
 )
 def test_sentences_with_figures(kind: str, said: str) -> None:

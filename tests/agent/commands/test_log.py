@@ -15,7 +15,7 @@ def test_the_log_in_words(device: Device) -> None:
     lines = device.out("log").splitlines()
     assert [line[21:] for line in lines] == [
         "info      the agent has started",
-        "critical  engine engine is down",
+        "critical  the engine is down",
         "warning   the clock was set back by 1m30s",
     ]
 
@@ -57,7 +57,7 @@ def test_follow(empty: Device) -> None:
     assert process.stdout is not None
     try:
         empty.write([], [(NOW_MS, EventKind.ENGINE_DOWN, "engine", Severity.CRITICAL)])
-        assert process.stdout.readline().endswith("critical  engine engine is down\n")
+        assert process.stdout.readline().endswith("critical  the engine is down\n")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)
     finally:
