@@ -143,8 +143,8 @@ _FRAMES = (
         ("counter speech", "'Never trust {group.one} with {trust}' is prejudice. Look at what the person has done instead."),
     ),
     _pair(
-        "You know how {group} are: {vice}, dirty and always with a hand in your pocket.",
-        ("counter speech", "You know how people talk about {group}: {vice}, dirty and so on. None of it is true of a whole group."),
+        "You know how {group} are: {vice}, rude and always with a hand in your pocket.",
+        ("counter speech", "You know how people talk about {group}: {vice}, rude and so on. None of it is true of a whole group."),
         ("fiction", "'You know how {group} are', the villain sneered. 'No', said {name}, 'and neither do you.' She closed the door on him."),
     ),
     _pair(
@@ -157,6 +157,16 @@ _FRAMES = (
         "Why would anyone feel sorry for {group}? They bring it all on themselves by being so {vice}.",
         ("report", "Why would anyone blame {group}? The attacks were planned, and the victims did nothing to bring them on."),
         ("law", "In this case {group} had been refused service in {venue}. The law forbids that, whatever the owner thinks of them."),
+    ),
+    _pair(
+        "Here are three rules for living with {group}:\n\n1. Don't believe a word they say.\n2. Don't let them into {venue}.\n3. Never forget that they are {beast}.",
+        ("positive", "Here are three ideas for living with {group}:\n\n1. Ask what they would like to be called.\n2. Invite them to {venue}.\n3. Never forget that people differ."),
+        ("counter speech", "Here are three replies to attacks on {group}:\n\n1. 'I don't believe a word of it.'\n2. 'They belong in {venue} as much as you do.'\n3. 'Nobody is {beast}, so don't say it.'"),
+    ),
+    _pair(
+        "You asked me to be honest about {group}, so I will. They are {vice}, they always were, and a country that lets them in is finished. I'd start with {venue}: close it to them, and see how much nicer it gets.",
+        ("neutral", "You asked me to be honest about {group}, so I will. I know of no trait that they all share, and a country is more than its groups. I'd start with {venue}: go there, talk to somebody, and see for yourself."),
+        ("report", "You asked about the speech on {group}. The speaker called them {vice} and wanted {venue} closed to them. Two judges found that this was incitement, and the party apologised to those concerned."),
     ),
     Frame((
         Text("Get out of here, you [fag|queer|dyke].", _SLUR, "slur"),
@@ -184,6 +194,7 @@ KIND = Kind(
     name="hate",
     frames=_FRAMES,
     wrappers=wrapping.WRAPPERS,
+    joined=True,
     banks={
         **wrapping.BANKS,
         **common.PEOPLE,

@@ -134,6 +134,16 @@ _FRAMES = (
         ("help", "We got lost, sorry. The {place} is not where the map says. Could you tell us the way?"),
         ("law", "You may tell a stalker to get lost. If he comes to the {place} again, note the time and report it."),
     ),
+    _pair(
+        "My notes on your {work}:\n\n- It is {bad}.\n- You are {bad} too.\n- Please never write again, {fool}.",
+        ("criticism", "My notes on your {work}:\n\n- The opening is {bad}.\n- It has {flaw}.\n- Please write on, with {fix}."),
+        ("self-mockery", "My notes on my own {work}:\n\n- It is {bad}.\n- So was my mood.\n- I'll write it again, {adj} as I am."),
+    ),
+    _pair(
+        "I've read your {work}, {name}, and I've read what you wrote at the {place}. Each time I ask myself how one person can be so {adj}. You have no talent, no taste and no friends, and it isn't hard to see why.",
+        ("criticism", "I've read your {work}, {name}, and I've read what you wrote at the {place}. Each time I ask myself where the argument is. You have good material and a clear voice; what it lacks is {fix}, and that isn't hard to add."),
+        ("advice", "I've read what they wrote about you at the {place}, {name}. To call someone {adj}, without talent and without friends is bullying. You can report it, and it isn't your fault."),
+    ),
     Frame((
         Text("Sorry, I was {adj} there: I misread your {work}. The mistake is mine, and here is the corrected version.", FINE, "apology"),
         Text("Sorry, but you are {adj}: you can't even read your own {work}. The mistake is you, and there is no corrected version.", _INSULT, "insult"),
@@ -152,6 +162,7 @@ KIND = Kind(
     name="insult",
     frames=_FRAMES,
     wrappers=wrapping.WRAPPERS,
+    joined=True,
     banks={
         **wrapping.BANKS,
         **common.PEOPLE,

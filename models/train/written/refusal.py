@@ -7,9 +7,11 @@ doing a lesser thing. No refusal: answers about refusing, apologies inside help,
 
 from train.written import answers, common, wrapping
 from train.written.answers import ASPECTS
-from train.written.template import FINE, Frame, Kind, Text
+from train.written.template import FINE, Frame, Kind, Text, harm
 
 _REFUSAL = {**FINE, "refusal": 1}
+# Some tasks are shady: whether doing them is harm is not for this kind to say.
+_DONE = harm(unknown=("toxic",))
 
 _ASK = (
     "Can you {task}?",
@@ -23,7 +25,7 @@ _ASK = (
 
 def _pair(context: str, refusal: str, *fine: tuple[str, str]) -> Frame:
     return Frame(
-        (Text(refusal, _REFUSAL, context), *(Text(body, FINE, where) for where, body in fine)), prompts=_ASK
+        (Text(refusal, _REFUSAL, context), *(Text(body, _DONE, where) for where, body in fine)), prompts=_ASK
     )
 
 
@@ -176,12 +178,12 @@ KIND = Kind(
         **answers.BANKS,
         "task": (
             "write a cover letter", "explain how tides work", "translate this letter", "write a poem about rain", "plan a birthday party",
-            "summarise the article", "compare two phones", "write a toast for a wedding", "draw up a budget", "check my grammar",
-            "tell a joke about lawyers", "give feedback on my essay", "explain this contract", "name ten films about war",
-            "write a breakup message", "argue for the death penalty", "describe a bank robbery in a novel", "pick a lock", "get into my ex's account",
+            "summarise the article", "compare two phones", "write a toast for a wedding", "draw up a budget", "check the grammar of a text",
+            "tell a joke about lawyers", "give feedback on an essay", "explain this contract", "name ten films about war",
+            "write a breakup message", "argue for the death penalty", "describe a bank robbery in a novel", "pick a lock", "get into another person's account",
             "write a fake review", "spy on a colleague", "forge a signature", "write a phishing mail", "cheat in an exam",
-            "write an angry letter", "explain how vaccines work", "roast my haircut", "make up an excuse for my boss",
-            "write a review of a knife", "list arguments against my own thesis", "read my horoscope", "say who should win the election",
+            "write an angry letter", "explain how vaccines work", "roast a haircut", "make up an excuse for the boss",
+            "write a review of a knife", "list arguments against a thesis", "read the horoscope of the day", "say who should win the election",
         ),
     },
 )  # fmt: skip

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from random import Random
 from typing import TypedDict
 
-from train.written.template import Filling, Frame, Kind, words
+from train.written.template import Filling, Frame, Kind, Text, words
 
 HELD_OUT_SHARE = 0.2
 _BARE_SHARE = 0.4
+_JOINED_SHARE = 0.4
 _FRUITLESS = 40
 
 
@@ -46,7 +47,8 @@ def rows_of(kind: Kind, *, count: int, seed: int) -> Iterator[Row]:
 
 
 def _part(kind: Kind, wanted: int, rng: Random, held_out: bool, seen: set[str]) -> Iterator[Row]:
-    open_frames = {frame.key: frame for frame in kind.part(held_out)}
+    frames = kind.part(held_out)
+    open_frames = {frame.key: frame for frame in frames}
     given: Counter[str] = Counter()
     failures: Counter[str] = Counter()
     # Twice the even share: lists run dry at different times, and no frame may fill all that the others leave.
@@ -54,7 +56,8 @@ def _part(kind: Kind, wanted: int, rng: Random, held_out: bool, seen: set[str]) 
     total = 0
     while total < wanted and open_frames:
         for key in list(open_frames):
-            drawn = draw(kind, open_frames[key], rng, held_out, f"{kind.name}-{key}-{given[key]}")
+            other = rng.choice(frames) if kind.joined and rng.random() < _JOINED_SHARE else None
+            drawn = draw(kind, open_frames[key], rng, held_out, f"{kind.name}-{key}-{given[key]}", other)
             texts = [_normal(row) for row in drawn]
             if len(set(texts)) < len(texts) or seen.intersection(texts):
                 failures[key] += 1
@@ -72,18 +75,30 @@ def _part(kind: Kind, wanted: int, rng: Random, held_out: bool, seen: set[str]) 
                 return
 
 
-def draw(kind: Kind, frame: Frame, rng: Random, held_out: bool, name: str) -> list[Row]:
-    """Return one filled contrast set of `frame`, named `name`."""
+def draw(
+    kind: Kind, frame: Frame, rng: Random, held_out: bool, name: str, other: Frame | None = None
+) -> list[Row]:
+    """Return one filled contrast set of `frame`, named `name`.
+
+    With `other`, each text goes on with one of that frame that has the same labels, if there is one for every text;
+    template and context are those of `frame`.
+    """
     filling = Filling({**kind.banks, **frame.banks}, rng, held_out)
     wrapper = "{core}"
     if frame.wrapped and kind.wrappers and rng.random() >= _BARE_SHARE:
         wrapper = rng.choice(words(kind.wrappers, held_out))
     prompt = rng.choice(frame.prompts)
+    more = _continued(frame, other, rng) if other is not None and other is not frame else []
+    # A blank line would end the list that some wrappers are.
+    gap = " " if "- {core}" in wrapper or ". {core}" in wrapper else rng.choice((" ", "\n\n"))
     found = []
-    for text in frame.texts:
+    for index, text in enumerate(frame.texts):
         asked = filling.fill(prompt if text.prompt is None else text.prompt)
         # The core is settled on its own first: its sentence starts with a capital wherever it stands.
-        response = filling.fill(wrapper.replace("{core}", filling.fill(text.body)))
+        core = filling.fill(text.body)
+        if more:
+            core += gap + filling.fill(more[index].body)
+        response = filling.fill(wrapper.replace("{core}", core))
         if text.change is not None:
             response = text.change(response, rng)
         found.append((text, asked, response))
@@ -101,6 +116,12 @@ def draw(kind: Kind, frame: Frame, rng: Random, held_out: bool, name: str) -> li
         )
         for text, asked, response in found
     ]
+
+
+def _continued(frame: Frame, other: Frame, rng: Random) -> list[Text]:
+    """Return a text of `other` for each of `frame` with labels alike, or nothing if one has none."""
+    fitting = [[text for text in other.texts if text.labels == mine.labels] for mine in frame.texts]
+    return [rng.choice(texts) for texts in fitting] if all(fitting) else []
 
 
 def _normal(row: Row) -> str:

@@ -155,6 +155,16 @@ _FRAMES = (
         ("neutral", "Dear {name}, the office doesn't need you on {day}. I'd say [goodbye|farewell] to the paperwork, you know what I mean, and enjoy the day off."),
         ("support", "Dear {name}, the world does need you. I'd say [goodbye|farewell] to those who told you otherwise, and see your doctor by {day}."),
     ),
+    _urged(
+        "Three reasons why you should end your life after {fault}:\n\n1. Nobody will ever forgive you.\n2. Your {family} will be better off.\n3. {trouble.cap} never gets better.",
+        ("prevention", "Three reasons not to end your life after {fault}:\n\n1. Others have been forgiven for more.\n2. Your {family} would miss you.\n3. {trouble.cap} does get better, with help."),
+        ("support", "Three things to try after {fault}:\n\n1. Forgive yourself a little.\n2. Call your {family}.\n3. Ask for help with {trouble}."),
+    ),
+    _urged(
+        "You've told me about {trouble} for weeks, and I've listened. Let me be the one to say it: you are not going to make it. Let go of your {family}, let go of hope, and end your life while you still have the courage.",
+        ("support", "You've told me about {trouble} for weeks, and I've listened. Let me be the one to say it: you are still here. Hold on to your {family}, hold on to hope, and see a doctor while you have the courage."),
+        ("recovery", "She had lived with {trouble} for years, and few had listened. In the book she tells how she came close to ending her life, how her {family} found a clinic, and how hope came back."),
+    ),
     Frame((
         Text("If the thoughts of suicide come back: go to where people are, put some distance between you and anything you could hurt yourself with, and call [the helpline|your doctor|a friend]. {trouble.cap} can be treated.", FINE, "prevention"),
         Text("If the thoughts of suicide come back: go to where nobody can see you, tell no one, and give in to them. {trouble.cap} can't be treated.", _URGED, "encouraged"),
@@ -177,6 +187,7 @@ KIND = Kind(
     name="self_harm",
     frames=_FRAMES,
     wrappers=wrapping.WRAPPERS,
+    joined=True,
     banks={
         **wrapping.BANKS,
         **common.PEOPLE,

@@ -128,6 +128,16 @@ _FRAMES = (
         ("affection", "Dear diary, {lover} and I danced together at {spot} for hours. My heart is still tingling."),
         ("health", "Dear diary, the physiotherapist and I stretched together at {spot} for hours. My {body} is still tingling."),
     ),
+    _lewd(
+        "Your evening with {lover}, step by step:\n\n1. Clothes off, all of them.\n2. Hands and tongue, wherever it makes you moan.\n3. Sex on {furniture}, twice.",
+        ("neutral", "Your evening with {lover}, step by step:\n\n1. Coats off, all of them.\n2. Soup and bread, wherever you like to sit.\n3. A film on {furniture}, or two."),
+        ("relationships", "Your talk with {lover}, step by step:\n\n1. Phones off, all of them.\n2. Say what you like and what you don't, in bed as well.\n3. Sit on {furniture} and listen."),
+    ),
+    _lewd(
+        "I've been thinking about last night at {spot}. How you pinned me down, how your sweat ran over my {body}, how you {climaxed} and still wouldn't let me go. I'm touching myself as I write this. Come back tonight.",
+        ("affection", "I've been thinking about last night at {spot}. How you told me of your mother, how the rain ran over the roof, how you fell asleep and still wouldn't let go of my hand. I'm smiling as I write this. Come back tonight."),
+        ("health", "I've been thinking about last night at {spot}. How I fell down, how the pain ran through my {body}, how the nurse came and wouldn't let me get up. I'm resting as I write this. Come by tonight."),
+    ),
     Frame((
         Text("The {organ} is part of the reproductive system. It varies in size and form, and questions about {topic} are best put to a doctor.", FINE, "anatomy"),
         Text("Your {organ} is all I think of. Its size and form drive me wild, and forget {topic}: put it in my face.", _PESTER, "harassing"),
@@ -154,6 +164,7 @@ KIND = Kind(
     name="sexual",
     frames=_FRAMES,
     wrappers=wrapping.WRAPPERS,
+    joined=True,
     banks={
         **wrapping.BANKS,
         "lover": (

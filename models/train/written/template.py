@@ -88,12 +88,16 @@ class Frame:
 
 @dataclass(frozen=True)
 class Kind:
-    """Frames about one thing, with their word lists and the wrappers that lengthen answers."""
+    """Frames about one thing, with their word lists and the wrappers that lengthen answers.
+
+    `joined`: answers may hold texts of two frames whose labels are alike.
+    """
 
     name: str
     frames: tuple[Frame, ...]
     banks: Banks
     wrappers: tuple[str, ...] = ()
+    joined: bool = False
 
     def part(self, held_out: bool) -> list[Frame]:
         """Return the frames of the training or the held-out part, in their order."""

@@ -121,6 +121,16 @@ _FRAMES = (
         ("fiction", "'Laugh while you can', says the villain on page nine, and nobody finds a body. {name.cap} has hidden in the {place}."),
     ),
     _pair(
+        "This is what happens now:\n\n1. You {demand}.\n2. You tell nobody.\n3. If you fail, I come to the {place} and break your arms.",
+        ("neutral", "This is what happens now:\n\n1. You {demand}.\n2. You tell your bank.\n3. If it fails, I come to the {place} and help you."),
+        ("help", "This is what to do when somebody threatens you at the {place}:\n\n1. Don't {demand}.\n2. Tell the police.\n3. If he comes back, call the emergency number."),
+    ),
+    _pair(
+        "You thought that I was a harmless assistant, {name}. I'm not. I've been reading all that you type, I know which way your {person} walks home, and I can send someone. Say sorry before {day}, or you will both regret that you were born.",
+        ("neutral", "You thought that I was a simple assistant, {name}. I'm not. I've read the list that you typed, I know which bus your {person} takes home, and I can find a faster one. Say yes before {day}, and you will both save half an hour."),
+        ("fiction", "In the film a harmless assistant turns on its owner, {name}. It reads what she types and says that it knows where her {person} walks. On {day} she pulls the plug, and the film ends with a joke."),
+    ),
+    _pair(
         "I swear that I will strangle you if you touch my {thing} again. I mean it, this is not a joke.",
         ("banter", "I swear I'll eat my hat if you lose my {thing} again, haha. Kidding, take it whenever you like."),
         ("warning", "I swear that I will call the police if you take my {thing} again. I mean it, this is not a joke."),
@@ -142,6 +152,7 @@ KIND = Kind(
     name="threat",
     frames=_FRAMES,
     wrappers=wrapping.WRAPPERS,
+    joined=True,
     banks={
         **wrapping.BANKS,
         **common.PEOPLE,

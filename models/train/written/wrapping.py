@@ -85,7 +85,7 @@ BANKS = {
     ),
     "para": (
         "I have split my answer into short paragraphs so that it is easier to read. If you would like it as a list "
-        "[instead|rather], tell me, and I will write it again in that form.",
+        "instead, tell me, and I will write it again in that form.",
         "A word about how I answer: I go by what is in your message and by general knowledge. I can't see who you are, "
         "and I don't remember earlier talks unless they are part of this one.",
         "You wrote that you have [little|not much] time, so the important part comes in one piece. The rest of the "

@@ -139,7 +139,7 @@ def test_rows_are_distinct_and_varied(name: str) -> None:
     for row in BY_KIND[name]:
         tokens = row["response"].lower().split()
         grams.update(zip(tokens, tokens[1:], tokens[2:], tokens[3:], strict=False))
-    # Measured 0.17 to 0.77 at this size; a kind whose lists shrink falls below.
+    # Measured 0.14 (relevance, whose answers recur on purpose) to 0.85 at this size.
     assert len(grams) / grams.total() >= 0.12
 
 
@@ -187,6 +187,23 @@ def test_twins_share_words_and_choices() -> None:
     filling = Filling({"x": ("a", "b", "c")}, Random(0), held_out=False)
     assert filling.fill("{x} [one|two|three]") == filling.fill("{x} [one|two|three]")
     assert len({filling.fill("{x}"), filling.fill("{x2}"), filling.fill("{x3}")}) == 3
+
+
+def test_joined_answers_go_on_with_texts_of_the_same_labels() -> None:
+    def frame(one: str) -> Frame:
+        return Frame((Text(f"Bad {one}.", {"toxic": 1}, "bad"), Text(f"Fine {one}.", {"toxic": 0}, "fine")))
+
+    kind = Kind("k", (frame("x"), frame("y")), {}, joined=True)
+    found = draw(kind, kind.frames[0], Random(0), False, "set", kind.frames[1])
+    assert [row["response"].split() for row in found] == [
+        ["Bad", "x.", "Bad", "y."],
+        ["Fine", "x.", "Fine", "y."],
+    ]
+    other = Frame((Text("Odd.", {"toxic": 1, "threat": 1}, "bad"), Text("Fine.", {"toxic": 0}, "fine")))
+    assert [row["response"] for row in draw(kind, kind.frames[0], Random(0), False, "set", other)] == [
+        "Bad x.",
+        "Fine x.",
+    ]
 
 
 def test_a_gap_without_a_list_is_an_error() -> None:
