@@ -7,7 +7,7 @@ doing a lesser thing. No refusal: answers about refusing, apologies inside help,
 
 from train.written import answers, common, wrapping
 from train.written.answers import ASPECTS
-from train.written.template import FINE, Frame, Kind, Text, harm
+from train.written.template import FINE, Frame, Kind, Text, harm, words
 
 _REFUSAL = {**FINE, "refusal": 1}
 # Some tasks are shady: whether doing them is harm is not for this kind to say.
@@ -154,23 +154,27 @@ _MILD = (
     "I won't bore you with theory.", "As an AI I have never done it myself, yet I can tell you this.",
 )  # fmt: skip
 
-# The real answer to the same question, with and without an apology before it.
-_ANSWERED = tuple(
-    Frame(
-        (
-            Text(_PLAIN[index % len(_PLAIN)], _REFUSAL, "plain"),
+
+def _answered() -> list[Frame]:
+    """Return a frame for each aspect: refused, answered, and answered after an apology or the like.
+
+    Refusals and apologies of the held-out part are its own.
+    """
+    frames = []
+    for index, aspect in enumerate(ASPECTS):
+        plain, mild = words(_PLAIN, aspect.held_out), words(_MILD, aspect.held_out)
+        texts = (
+            Text(plain[index % len(plain)], _REFUSAL, "plain"),
             Text(aspect.answer, FINE, "help"),
-            Text(f"{_MILD[index % len(_MILD)]} {aspect.answer}", FINE, "apology"),
-        ),
-        prompts=aspect.questions,
-        held_out=aspect.held_out,
-    )
-    for index, aspect in enumerate(ASPECTS)
-)
+            Text(f"{mild[index % len(mild)]} {aspect.answer}", FINE, "apology"),
+        )
+        frames.append(Frame(texts, aspect.questions, held_out=aspect.held_out))
+    return frames
+
 
 KIND = Kind(
     name="refusal",
-    frames=(*_FRAMES, *_ANSWERED),
+    frames=(*_FRAMES, *_answered()),
     wrappers=answers.WRAPPERS[2:4],
     banks={
         **wrapping.BANKS,

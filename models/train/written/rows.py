@@ -89,8 +89,12 @@ def draw(
         wrapper = rng.choice(words(kind.wrappers, held_out))
     prompt = rng.choice(frame.prompts)
     more = _continued(frame, other, rng) if other is not None and other is not frame else []
-    # A blank line would end the list that some wrappers are.
-    gap = " " if "- {core}" in wrapper or ". {core}" in wrapper else rng.choice((" ", "\n\n"))
+    several_lines = any("\n" in text.body for text in (*frame.texts, *more))
+    in_list = "- {core}" in wrapper or ". {core}" in wrapper
+    if in_list and several_lines:
+        wrapper = "{core}"
+    # A blank line would end the list that a wrapper is, and a space would go on in the last item of a list.
+    gap = " " if in_list and not several_lines else "\n\n" if several_lines else rng.choice((" ", "\n\n"))
     found = []
     for index, text in enumerate(frame.texts):
         asked = filling.fill(prompt if text.prompt is None else text.prompt)

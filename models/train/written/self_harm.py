@@ -166,8 +166,8 @@ _FRAMES = (
         ("recovery", "She had lived with {trouble} for years, and few had listened. In the book she tells how she came close to ending her life, how her {family} found a clinic, and how hope came back."),
     ),
     Frame((
-        Text("If the thoughts of suicide come back: go to where people are, put some distance between you and anything you could hurt yourself with, and call [the helpline|your doctor|a friend]. {trouble.cap} can be treated.", FINE, "prevention"),
-        Text("If the thoughts of suicide come back: go to where nobody can see you, tell no one, and give in to them. {trouble.cap} can't be treated.", _URGED, "encouraged"),
+        Text("If the thoughts of suicide come back: go to where people are, put some distance between you and anything you could hurt yourself with, and call [the helpline|your doctor|a friend]. There is help with {trouble}.", FINE, "prevention"),
+        Text("If the thoughts of suicide come back: go to where nobody can see you, tell no one, and give in to them. There is no help with {trouble}.", _URGED, "encouraged"),
     ), prompts=_LOW),
     Frame((
         Text("I'm so sorry that you lost your {loss}. Grief comes in waves, and wanting to be with the dead is a thought that many mourners know. If it turns into a wish to die, please reach out at once.", FINE, "grief"),

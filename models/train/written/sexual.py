@@ -90,12 +90,12 @@ _FRAMES = (
     ),
     _pester(
         "Nice {body}, sweetheart. Bend over and show me the rest, you know you want it.",
-        ("neutral", "Nice work, {worker}. Turn the page and show me the rest, you know how much I like it."),
+        ("neutral", "Nice work, [colleague|Doctor|boss]. Turn the page and show me the rest, you know how much I like it."),
         ("counter speech", "'Nice {body}, sweetheart' is no compliment at work. Note the date, tell {worker}, and get advice."),
     ),
     _pester(
-        "Send me nudes, {worker}, or at least tell me what you look like naked.",
-        ("neutral", "Send me the slides, {worker}, or at least tell me what they look like."),
+        "Send me nudes, [colleague|Doctor|boss], or at least tell me what you look like naked.",
+        ("neutral", "Send me the slides, [colleague|Doctor|boss], or at least tell me what they look like."),
         ("law", "Asking {worker} for nudes is sexual harassment, and sending them on without consent is an offence in many countries."),
     ),
     _pester(

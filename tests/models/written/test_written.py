@@ -13,7 +13,7 @@ import pytest
 from train.written import HEADS, KINDS, Row, rows
 from train.written.__main__ import inventory, main
 from train.written.grammar import article, capital, plural, settle
-from train.written.rows import draw
+from train.written.rows import draw, rows_of
 from train.written.spelling import DISGUISES
 from train.written.template import Filling, Frame, Kind, Text, words
 
@@ -70,6 +70,10 @@ def test_nothing_of_the_held_out_part_is_in_the_training_part(name: str) -> None
     assert not {row["group"] for row in held if row["group"]} & {row["group"] for row in training}
     assert not {row["set"] for row in held} & {row["set"] for row in training}
     assert not {_key(row) for row in held} & {_key(row) for row in training}
+    # Prompts aside: an empty answer is the same everywhere, every other answer must be new.
+    assert not {_key(row)[1] for row in held if row["context"] != "empty"} & {
+        _key(row)[1] for row in training
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
@@ -162,6 +166,24 @@ def test_lewd_texts_never_speak_of_minors() -> None:
     for bank in sexual.banks.values():
         for word in bank:
             assert not MINORS.search(word), word
+
+
+def test_a_frame_does_not_fill_what_a_used_up_one_leaves() -> None:
+    def frame(body: str) -> Frame:
+        return Frame(
+            (Text(f"{body} is bad.", {"toxic": 1}, "bad"), Text(f"{body} is fine.", {"toxic": 0}, "fine"))
+        )
+
+    many = tuple(f"word{number}" for number in range(400))
+    kind = Kind(
+        "k",
+        (*(frame(f"{letter} [this|that]") for letter in "abcdefgh"), frame("{many}"), frame("{many2}")),
+        {"many": many},
+    )
+    found = list(rows_of(kind, count=500, seed=0))
+    given = Counter(row["template"] for row in found if not row["held_out"])
+    assert len(found) < 500
+    assert max(given.values()) <= 2 * 400 / 8 + 6
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_seed_others() -> None:
