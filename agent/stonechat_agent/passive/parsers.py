@@ -15,12 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from stonechat.ids import identifier, model_name
+from stonechat.ids import model_name
 
 from .facts import MOST_MODELS, Facts, Model
 
 _MOST = 1 << 53
 _DIGITS = 16
+_QUANTIZATION = re.compile(r"[A-Za-z0-9._:+-]{1,32}", re.ASCII)
 _BPW = re.compile(r" - [0-9.]+ bpw\b.*", re.ASCII)
 _SIZES = {" - Small": "_S", " - Medium": "_M", " - Large": "_L"}
 
@@ -203,7 +204,7 @@ def quantization(text: str | None) -> str | None:
     text = _BPW.sub("", text.removeprefix("(guessed) ").removeprefix("all "))
     for long, short in _SIZES.items():
         text = text.removesuffix(long) + short if text.endswith(long) else text
-    return identifier(text) or "other"
+    return text if _QUANTIZATION.fullmatch(text) is not None else "other"
 
 
 def _routed(listed: Mapping[str, Any]) -> Iterator[Model]:

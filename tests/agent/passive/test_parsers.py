@@ -228,6 +228,8 @@ def test_names_are_identifiers_and_never_paths(told: object, name: str | None) -
         ("BF16", "BF16"),
         ("unknown", None),
         (None, None),
+        ("/home/canary", "other"),
+        ("of my own making", "other"),
     ],
 )
 def test_quantizations_have_their_usual_names(told: str | None, short: str | None) -> None:

@@ -483,15 +483,16 @@ time.sleep(60)
 """
 
 
-# Of this run alone: two may go on at once on one machine.
-ENGINE = f"test-engine-{os.getpid()}"
+# Each of a name of its own: the child of one that was killed may still be there when the next test begins.
+_numbers = itertools.count()
 
 
 class Server:
     """A small server with a child that is busy, as an engine is."""
 
-    def __init__(self, port: int = 0) -> None:
-        arguments = [ENGINE, "-c", SERVER, str(port)]
+    def __init__(self, port: int = 0, name: str = "") -> None:
+        self.name = name or f"test-engine-{os.getpid()}-{next(_numbers)}"
+        arguments = [self.name, "-c", SERVER, str(port)]
         self.process = subprocess.Popen(
             arguments, executable=sys.executable, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -506,11 +507,11 @@ class Server:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[int], Server]]:
+def serve() -> Iterator[Callable[..., Server]]:
     servers: list[Server] = []
 
-    def start(port: int = 0) -> Server:
-        servers.append(Server(port))
+    def start(port: int = 0, name: str = "") -> Server:
+        servers.append(Server(port, name))
         return servers[-1]
 
     yield start
@@ -521,14 +522,14 @@ def serve() -> Iterator[Callable[[int], Server]]:
 
 @pytest.mark.parametrize("by", ["port", "process", "pid_file"])
 def test_a_real_engine_is_followed_through_a_restart(
-    serve: Callable[[int], Server], named: Named, tmp_path: Path, by: str
+    serve: Callable[..., Server], named: Named, tmp_path: Path, by: str
 ) -> None:
     server = serve(0)
     pid_file = tmp_path / "pid"
     pid_file.write_text(f"{server.pid}\n")
     how = {
         "port": EngineMatch("e", host="127.0.0.1", port=server.port),
-        "process": EngineMatch("e", process=ENGINE),
+        "process": EngineMatch("e", process=server.name),
         "pid_file": EngineMatch("e", pid_file=str(pid_file)),
     }[by]
     engine = Engine(how, "/proc", "/sys", Clock())
@@ -556,7 +557,7 @@ def test_a_real_engine_is_followed_through_a_restart(
         assert time.monotonic() < deadline
     assert gone == {UP: 0}
     assert engine.pids == frozenset()
-    other = serve(server.port)
+    other = serve(server.port, server.name)
     pid_file.write_text(f"{other.pid}\n")
     # The next search comes five seconds after the last one, or more where that took long.
     later = named(engine.read(time.monotonic_ns() + 60 * SECOND))
@@ -569,10 +570,10 @@ def test_a_real_engine_is_followed_through_a_restart(
 
 
 def test_a_child_that_is_born_and_dies_is_followed_without_a_restart(
-    serve: Callable[[int], Server], named: Named
+    serve: Callable[..., Server], named: Named
 ) -> None:
     server = serve(0)
-    engine = Engine(EngineMatch("e", process=ENGINE), "/proc", "/sys", Clock())
+    engine = Engine(EngineMatch("e", process=server.name), "/proc", "/sys", Clock())
     engine.open()
     now = time.monotonic_ns()
     list(engine.read(now))

@@ -111,7 +111,8 @@ def test_a_minute_of_samples_leaves_no_descriptor_and_no_thread_behind(tmp_path:
     assert len(os.listdir("/proc/self/fd")) <= held + 2
     sampler.close()
     deadline = time.monotonic() + 5
-    while (len(os.listdir("/proc/self/fd")), threading.active_count()) != before:
+    # Fewer is as good: what an earlier test left behind may end meanwhile.
+    while len(os.listdir("/proc/self/fd")) > before[0] or threading.active_count() > before[1]:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
