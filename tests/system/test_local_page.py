@@ -163,6 +163,7 @@ class TestPage:
         with serving(device) as address:
             page = visit(address)
             page.locator("#table summary").click()
+            page.locator("#minutes tbody tr").nth(9).wait_for()
             assert page.locator("#minutes tbody tr").count() == 10
             assert "62.0 %" in page.locator("#minutes tbody tr").first.inner_text()
 
