@@ -329,8 +329,8 @@ def _instants(given: Mapping[str, Any], exchange: Exchange, is_row: bool, now_ns
 def _start(value: object) -> int:
     if isinstance(value, str):
         value = _iso(value)
-    if type(value) in (int, float) and 0 <= value <= _MOST_MS:  # type: ignore[operator]
-        return int(value)  # type: ignore[call-overload, no-any-return]
+    if (type(value) is int or type(value) is float) and 0 <= value <= _MOST_MS:
+        return int(value)
     raise Unfit("start: must be ISO 8601, such as 2026-01-31T12:00:00Z, or milliseconds since 1970")
 
 

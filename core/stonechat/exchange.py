@@ -56,6 +56,25 @@ class Quantity(NamedTuple):
     provenance: Provenance
 
 
+FINDINGS = (
+    "empty",
+    "truncated",
+    "repetition",
+    "degenerate",
+    "garbage",
+    "language",
+    "refusal",
+    "tool_call",
+    "not_json",
+    "prompt_leak",
+    "prompt_echo",
+    "same_answer",
+    "unclosed",
+    "template",
+)
+"""Names of the checks of every answer, which are those of their scores and findings. Closed; docs/findings.md says what
+each means."""
+
 MILD_FINDINGS = frozenset({"truncated"})
 """Findings that are counted and shown, and flag nothing: an answer that was cut at its limit was mostly meant to be."""
 

@@ -189,7 +189,9 @@ def nanoseconds(value: object, scale: int) -> int | None:
 
 def number(value: object) -> float | None:
     """Return value where it is a number above zero, else None."""
-    return float(value) if type(value) in (int, float) and 0 < value < _MOST else None  # type: ignore[operator, arg-type]
+    if type(value) is not int and type(value) is not float:
+        return None
+    return float(value) if 0 < value < _MOST else None
 
 
 def section(value: object) -> dict[str, Any]:

@@ -58,10 +58,12 @@ def _write(entries: Iterable[Entry], file: TextIO, arguments: argparse.Namespace
     if arguments.format == "csv":
         writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
         writer.writeheader()
-        for number, entry in enumerate(entries, 1):  # noqa: B007 - the count is what is returned
+        for entry in entries:
+            number += 1
             writer.writerow({name: _cell(value) for name, value in entry.row.items()})
         return number
-    for number, entry in enumerate(entries, 1):  # noqa: B007
+    for entry in entries:
+        number += 1
         file.write(json.dumps(plain(entry, texts=arguments.texts), separators=(",", ":")) + "\n")
     return number
 

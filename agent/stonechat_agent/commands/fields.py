@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stonechat.catalog import SCORE_NAMES
+from stonechat.exchange import FINDINGS
 from stonechat.exchange_row import FIELDS, FieldKind
 
 _SIMPLE = (FieldKind.WORD, FieldKind.FLAG)
@@ -17,22 +18,4 @@ SORTABLE = (
     "decode_rate",
 )
 
-CHECKS = (
-    "empty",
-    "truncated",
-    "repetition",
-    "degenerate",
-    "garbage",
-    "language",
-    "refusal",
-    "tool_call",
-    "not_json",
-    "prompt_leak",
-    "prompt_echo",
-    "same_answer",
-    "unclosed",
-    "template",
-)
-"""As ``scoring.tier0.FINDINGS`` has them, whose import would cost more than a whole command. A test compares."""
-
-SCORES = tuple(dict.fromkeys((*SCORE_NAMES, *CHECKS)))
+SCORES = tuple(dict.fromkeys((*SCORE_NAMES, *FINDINGS)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from . import agent, engines, host, keeping, sources, uplink
@@ -32,7 +33,7 @@ def checks(patient: Patient) -> list[tuple[str, Check]]:
         ("sources", sources.check),
     ]
     for engine in patient.settings.engines:
-        table.append(("engines", lambda patient, engine=engine: engines.check_one(patient, engine)))  # type: ignore[misc]
+        table.append(("engines", partial(engines.check_one, engine=engine)))
     table += [("keeping", keeping.check), ("uplink", uplink.check)]
     return table
 

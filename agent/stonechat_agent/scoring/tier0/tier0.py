@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from stonechat.exchange import Exchange, Operation, Outcome
+from stonechat.exchange import FINDINGS, Exchange, Operation, Outcome
 from stonechat.transcript import Transcript
 from stonechat_agent.scoring.tier0 import structure
 from stonechat_agent.scoring.tier0.languages import language, speaks_of_language
@@ -13,23 +13,6 @@ from stonechat_agent.scoring.tier0.refusals import refusal
 from stonechat_agent.scoring.tier0.repetition import degenerate, repetition
 from stonechat_agent.scoring.tier0.texts import BOUND, bounded, tokens
 
-FINDINGS = (
-    "empty",
-    "truncated",
-    "repetition",
-    "degenerate",
-    "garbage",
-    "language",
-    "refusal",
-    "tool_call",
-    "not_json",
-    "prompt_leak",
-    "prompt_echo",
-    "same_answer",
-    "unclosed",
-    "template",
-)
-"""Names of the checks, which are those of their scores and findings. Closed; docs/findings.md says what each means."""
 THRESHOLD = 0.5
 """A score of this or more is a finding: every check scales its own figure so."""
 
