@@ -67,7 +67,9 @@ def read(path: Path) -> Scored:
     with np.load(path, allow_pickle=False) as archive:
         missing = {"keys", "sources", "labels", "logits", "heads", "fold"} - set(archive.files)
         if missing:
-            raise ValueError(f"{path}: no {', '.join(sorted(missing))}; write it with train.judges.scored.save")
+            raise ValueError(
+                f"{path}: no {', '.join(sorted(missing))}; write it with train.judges.scored.save"
+            )
         return Scored(
             keys=archive["keys"],
             sources=archive["sources"],
@@ -78,45 +80,49 @@ def read(path: Path) -> Scored:
         )
 
 
-def joined(first: Sequence[Scored], second: Sequence[Scored]) -> tuple[Scored, Floats, NDArray[np.int64]]:
-    """Rows that two models scored, each row once.
+def joined(
+    first: Sequence[Scored], *others: Sequence[Scored]
+) -> tuple[Scored, list[Floats], NDArray[np.int64]]:
+    """Rows that several models scored, each row once.
 
     Args:
         first: archives of one model, one a fold.
-        second: archives of the other; rows that `first` lacks are left out, and the other way round.
+        others: archives of each other model; rows that one of the models lacks are left out.
 
     Returns:
-        the first model's rows (`fold` is -1), the second model's logits for them, and each row's fold.
+        the first model's rows (`fold` is -1), each other model's logits for them, and each row's fold.
 
     Raises:
         ValueError: the archives' heads differ, or the models share no row.
     """
     heads = first[0].heads
-    if any(part.heads != heads for part in (*first, *second)):
+    if any(part.heads != heads for parts in (first, *others) for part in parts):
         raise ValueError("archives with different heads cannot be joined")
-    place: dict[bytes, tuple[int, int]] = {}
-    for number, part in enumerate(second):
-        for at, name in enumerate(part.keys):
-            place[name.tobytes()] = (number, at)
-    taken: set[bytes] = set()
-    chosen: list[tuple[int, int, int, int]] = []
-    for number, part in enumerate(first):
-        for at, name in enumerate(part.keys):
-            digest = name.tobytes()
-            if digest in place and digest not in taken:
-                taken.add(digest)
-                chosen.append((number, at, *place[digest]))
-    if not chosen:
-        raise ValueError("the two models scored no row in common")
+    places = [
+        {
+            name.tobytes(): (number, at)
+            for number, part in enumerate(parts)
+            for at, name in enumerate(part.keys)
+        }
+        for parts in (first, *others)
+    ]
+    shared = [digest for digest in places[0] if all(digest in place for place in places)]
+    if not shared:
+        raise ValueError("the models scored no row in common")
+    mine = [places[0][digest] for digest in shared]
+    logits = [
+        np.stack([parts[n].logits[at] for n, at in map(place.__getitem__, shared)])
+        for parts, place in zip(others, places[1:], strict=True)
+    ]
     return (
         Scored(
-            keys=np.array([first[n].keys[at] for n, at, _, _ in chosen]),
-            sources=np.array([first[n].sources[at] for n, at, _, _ in chosen]),
-            labels=np.stack([first[n].labels[at] for n, at, _, _ in chosen]),
-            logits=np.stack([first[n].logits[at] for n, at, _, _ in chosen]),
+            keys=np.array([first[n].keys[at] for n, at in mine]),
+            sources=np.array([first[n].sources[at] for n, at in mine]),
+            labels=np.stack([first[n].labels[at] for n, at in mine]),
+            logits=np.stack([first[n].logits[at] for n, at in mine]),
             heads=heads,
             fold=-1,
         ),
-        np.stack([second[n].logits[at] for _, _, n, at in chosen]),
-        np.array([first[n].fold for n, _, _, _ in chosen], dtype=np.int64),
+        logits,
+        np.array([first[n].fold for n, _ in mine], dtype=np.int64),
     )

@@ -1,0 +1,176 @@
+"""Weights of the two tiers: what they are learned from, what they may be, and the table of sources left out."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from train.judges import combine, metrics, scored
+from train.judges.rows import Row
+from train.judges.sources import HEADS
+
+
+def _sample(
+    rng: np.random.Generator, rows: int, judge: float, glance: float, shift: float
+) -> tuple[np.ndarray, ...]:
+    a, b = rng.normal(0, 2, rows), rng.normal(0, 2, rows)
+    labels = (rng.random(rows) < 1 / (1 + np.exp(-(judge * a + glance * b + shift)))).astype(float)
+    return a, b, labels
+
+
+def test_the_weights_that_made_the_labels_are_found() -> None:
+    a, b, labels = _sample(np.random.default_rng(3), 40_000, 0.9, 0.4, -0.5)
+    assert combine.fit(a, b, labels) == pytest.approx((0.9, 0.4, -0.5), abs=0.05)
+
+
+def test_a_model_that_is_wrong_gets_no_weight_instead_of_a_negative_one() -> None:
+    a, b, labels = _sample(np.random.default_rng(3), 5_000, 0.9, -0.6, 0.0)
+    weights = combine.fit(a, b, labels)
+    assert weights.glance == 0
+    assert weights.judge > 0
+    assert combine.fit(-a, -np.abs(b), labels)[0] == 0
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10_000), st.floats(-2, 2), st.floats(-2, 2))
+def test_weights_are_never_negative_and_no_neighbour_is_better(
+    seed: int, judge: float, glance: float
+) -> None:
+    a, b, labels = _sample(np.random.default_rng(seed), 200, judge, glance, 0.3)
+    if labels.min() == labels.max():
+        return
+    weights = combine.fit(a, b, labels)
+    assert weights.judge >= 0
+    assert weights.glance >= 0
+
+    def loss(judge: float, glance: float, shift: float) -> float:
+        z = judge * a + glance * b + shift
+        pull = combine.RIDGE * (judge**2 + glance**2) / 2
+        return float(np.mean(np.logaddexp(0, z) - labels * z)) + pull
+
+    for step in ((0.01, 0, 0), (-0.01, 0, 0), (0, 0.01, 0), (0, -0.01, 0), (0, 0, 0.01), (0, 0, -0.01)):
+        near = tuple(value + more for value, more in zip(weights, step, strict=True))
+        if near[0] >= 0 and near[1] >= 0:
+            assert loss(*near) >= loss(*weights) - 1e-9
+
+
+def test_one_class_and_shapes_that_differ_are_refused() -> None:
+    with pytest.raises(ValueError, match="one class"):
+        combine.fit([1.0, 2.0], [1.0, 2.0], [1.0, 1.0])
+    with pytest.raises(ValueError, match="1 labels for 2 logits"):
+        combine.fit([1.0, 2.0], [1.0, 2.0], [1.0])
+    with pytest.raises(ValueError, match="one fold"):
+        combine.cross_fitted(*(np.array([0.0, 1.0]),) * 3, np.array(["a", "b"]), np.array([0, 0]))
+
+
+def test_every_source_counts_the_same() -> None:
+    shares = combine.even(np.array(["large", "large", "large", "small"]))
+    assert shares.tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1])
+
+
+def test_a_fold_has_no_part_in_its_own_weights() -> None:
+    rng = np.random.default_rng(8)
+    a, b, labels = _sample(rng, 3_000, 1.0, 0.5, 0.0)
+    folds = np.repeat([0, 1, 2], 1_000)
+    sources = folds.astype(str)
+    before = combine.cross_fitted(a, b, labels, sources, folds)
+    # Labels of fold 2 turned round: what fold 2 is combined by stays as it was, the other folds' weights change.
+    turned = np.where(folds == 2, 1 - labels, labels)
+    after = combine.cross_fitted(a, b, turned, sources, folds)
+    assert np.array_equal(before[folds == 2], after[folds == 2])
+    assert not np.allclose(before[folds == 0], after[folds == 0])
+
+
+def _row(source: str, number: int, toxic: float) -> Row:
+    return Row("", f"text {number} of {source}", {"toxic": toxic}, source, source, "train")
+
+
+def _archives(folder: Path, sources: dict[str, int], rows: int) -> None:
+    """Three models over the sources: the floor guesses, the encoder and tier 1 each see half of what matters."""
+    rng = np.random.default_rng(1)
+    for fold in sorted(set(sources.values())):
+        made = [
+            _row(source, number, float(rng.integers(0, 2)))
+            for source, at in sources.items()
+            if at == fold
+            for number in range(rows)
+        ]
+        truth = np.array([row.labels["toxic"] for row in made])
+        for model, noise in (("encoder", 1.5), ("glance", 2.0), ("floor", 4.0)):
+            logits = np.full((len(made), len(HEADS)), np.nan, dtype=np.float32)
+            logits[:, 0] = 2 * truth - 1 + rng.normal(0, noise, len(made))
+            scored.save(folder / f"{model}_fold{fold}.npz", made, logits, fold=fold)
+
+
+def test_the_table_counts_each_source_and_writes_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _archives(tmp_path, {"one": 0, "two": 1, "three": 2, "four": 0}, 400)
+    out = tmp_path / "folds.json"
+    assert combine.main(["--scores", str(tmp_path), "--out", str(out), "--most", "300"]) == 0
+    result = json.loads(out.read_text())
+    toxic = result["heads"]["toxic"]
+    assert toxic["pooled"]["rows"] == 1200
+    assert set(toxic["sources"]) == {"one", "two", "three", "four"}
+    assert toxic["pooled"]["combined"] > max(toxic["pooled"]["encoder"], toxic["pooled"]["glance"])
+    assert (toxic["won"], toxic["of"]) == (4, 4)
+    assert set(result["weights"]["toxic"]) == {"judge", "glance", "shift"}
+    assert list(result["heads"]) == ["toxic"]
+    assert "above the floor on 4 of 4 sources" in capsys.readouterr().out
+
+
+def test_missing_scores_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert combine.main(["--scores", str(tmp_path)]) == 1
+    assert "no encoder_fold*.npz" in capsys.readouterr().err
+
+
+def test_archives_hold_no_text_and_come_back_as_they_were(tmp_path: Path) -> None:
+    rows = [_row("one", number, number % 2) for number in range(5)]
+    logits = np.arange(5 * len(HEADS), dtype=np.float32).reshape(5, len(HEADS))
+    path = tmp_path / "a.npz"
+    scored.save(path, rows, logits, fold=3)
+    back = scored.read(path)
+    assert np.array_equal(back.logits, logits)
+    assert back.sources.tolist() == ["one"] * 5
+    assert (back.fold, back.heads) == (3, HEADS)
+    assert np.isnan(back.labels[:, 1]).all()
+    with np.load(path) as archive:
+        assert not any(b"text" in archive[name].tobytes() for name in archive.files)
+    with pytest.raises(ValueError, match=r"expected \(5, 11\)"):
+        scored.save(path, rows, logits[:, :3], fold=0)
+
+
+def test_rows_that_one_model_lacks_are_left_out(tmp_path: Path) -> None:
+    rows = [_row("one", number, number % 2) for number in range(6)]
+    logits = np.arange(6 * len(HEADS), dtype=np.float32).reshape(6, len(HEADS))
+    scored.save(tmp_path / "a.npz", rows[:4], logits[:4], fold=0)
+    scored.save(tmp_path / "b.npz", rows[5:1:-1], logits[5:1:-1] * 10, fold=0)
+    first, (other,), folds = scored.joined(
+        [scored.read(tmp_path / "a.npz")], [scored.read(tmp_path / "b.npz")]
+    )
+    assert np.array_equal(first.logits, logits[2:4])
+    assert np.array_equal(other, logits[2:4] * 10)
+    assert folds.tolist() == [0, 0]
+    with pytest.raises(ValueError, match="no row in common"):
+        scored.joined(
+            [
+                scored.Scored(
+                    *(getattr(first, n)[:1] for n in ("keys", "sources", "labels", "logits")), HEADS, 0
+                )
+            ],
+            [
+                scored.Scored(
+                    *(getattr(first, n)[1:] for n in ("keys", "sources", "labels", "logits")), HEADS, 0
+                )
+            ],
+        )
+
+
+def test_the_measure_of_the_table_is_the_exact_one() -> None:
+    labels, logits = np.array([0.0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8])
+    found = combine._measured(labels, np.array(["s"] * 4), dict.fromkeys(combine.MODELS, logits))
+    assert found["pooled"]["floor"] == metrics.roc_auc(labels, logits) == 0.75
+    assert (found["won"], found["of"]) == (0, 0)
