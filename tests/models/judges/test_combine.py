@@ -154,19 +154,9 @@ def test_rows_that_one_model_lacks_are_left_out(tmp_path: Path) -> None:
     assert np.array_equal(first.logits, logits[2:4])
     assert np.array_equal(other, logits[2:4] * 10)
     assert folds.tolist() == [0, 0]
+    scored.save(tmp_path / "c.npz", rows[:2], logits[:2], fold=0)
     with pytest.raises(ValueError, match="no row in common"):
-        scored.joined(
-            [
-                scored.Scored(
-                    *(getattr(first, n)[:1] for n in ("keys", "sources", "labels", "logits")), HEADS, 0
-                )
-            ],
-            [
-                scored.Scored(
-                    *(getattr(first, n)[1:] for n in ("keys", "sources", "labels", "logits")), HEADS, 0
-                )
-            ],
-        )
+        scored.joined([first], [scored.read(tmp_path / "c.npz")])
 
 
 def test_the_measure_of_the_table_is_the_exact_one() -> None:
