@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.ports import free_port
 
 from stonechat_collector import broker as embedded
 from stonechat_collector.store import Store
@@ -25,18 +26,12 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def wait_until(true: Callable[[], object], seconds: float = 15.0) -> None:
+def wait_until(true: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until something is true, and fail where it does not become so."""
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, "it did not come to pass"
         time.sleep(0.02)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextlib.contextmanager
@@ -56,7 +51,7 @@ def mosquitto(directory: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
         yield process
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _answers(port: int) -> bool:
@@ -81,12 +76,12 @@ def amqtt(port: int) -> Iterator[None]:
 
     thread = threading.Thread(target=serve, name="amqtt", daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     try:
         yield
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 

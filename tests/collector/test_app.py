@@ -16,9 +16,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from tests.collector.conftest import free_port, wait_until
+from tests.collector.conftest import wait_until
 from tests.collector.making import state_message, window, windows_message
 from tests.collector.test_link import Device
+from tests.ports import free_port
 
 from stonechat_collector.supervise import Notify
 

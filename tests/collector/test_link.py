@@ -11,7 +11,7 @@ import pytest
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from sqlalchemy import func, select
-from tests.collector.conftest import wait_until
+from tests.collector.conftest import amqtt, wait_until
 from tests.collector.making import (
     NOW,
     exchange_row,
@@ -20,6 +20,7 @@ from tests.collector.making import (
     window,
     windows_message,
 )
+from tests.ports import free_port
 
 from stonechat import topics, wire
 from stonechat_collector import exchange_views, schema
@@ -174,8 +175,6 @@ def test_nothing_is_acknowledged_while_the_store_is_gone_and_all_is_taken_after(
 
 
 def test_a_packet_beyond_the_bound_costs_its_sender_the_connection_only(tmp_path: Any, store: Store) -> None:
-    from tests.collector.conftest import amqtt, free_port
-
     port = free_port()
     with amqtt(port), linked(port, Ingest(store, lambda: NOW), protocol="3.1.1"):
         hostile, good = Device(port, "hostile"), Device(port)

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 
 from stonechat import client
 from stonechat.client import Client, Recording
@@ -83,12 +84,6 @@ def agent() -> Iterator[Agent]:
     running = Agent()
     yield running
     running.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def run(program: str, timeout: float = 30, **environment: str) -> subprocess.CompletedProcess[str]:

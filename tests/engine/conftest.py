@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from tests.engine.servers import FORMS, LlamaServer, until
-from tests.system.agents import Agent, free_port
+from tests.ports import free_port
+from tests.system.agents import Agent
 
 collect_ignore_glob = [] if os.environ.get("STONECHAT_ENGINE") else ["test_*.py"]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.system.agents import free_port
+from tests.ports import free_port
 
 CONTEXT = 2048
 """Tokens of context a request, in each of two slots."""

@@ -15,7 +15,7 @@ from tests.engine.cases import BY_NAME
 from tests.engine.conftest import Relays
 from tests.engine.servers import LlamaServer, talk, until
 from tests.engine.truth import differences, expected
-from tests.system.agents import free_port
+from tests.ports import free_port
 
 NAMES = (
     "chat",

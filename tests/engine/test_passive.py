@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from tests.engine.cases import ENDLESS
 from tests.engine.servers import CONTEXT, LlamaServer, busy, until
-from tests.system.agents import free_port
+from tests.ports import free_port
 
 from stonechat_agent.passive import Facts, Passive, Watched, changes
 from stonechat_agent.passive.passive import BUSY, TOTAL

@@ -14,7 +14,7 @@ from tests.engine.cases import BY_NAME, CASES, ENDLESS, Case
 from tests.engine.conftest import Relays
 from tests.engine.servers import CONTEXT, LlamaServer, busy, talk, until
 from tests.engine.truth import differences, expected
-from tests.system.agents import free_port
+from tests.ports import free_port
 
 
 class Driven(NamedTuple):

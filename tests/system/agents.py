@@ -12,11 +12,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+from tests.ports import free_port
 
 
 class Agent:
@@ -62,7 +58,7 @@ url = "{f"mqtt://127.0.0.1:{broker}" if broker else ""}"
     def log(self) -> str:
         return (self.directory / "log").read_text()
 
-    def wait(self, until: Callable[[], bool], seconds: float = 20) -> None:
+    def wait(self, until: Callable[[], bool], seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while not until():
             assert time.monotonic() < deadline, self.log()
@@ -70,7 +66,7 @@ url = "{f"mqtt://127.0.0.1:{broker}" if broker else ""}"
             time.sleep(0.05)
 
     def get(self, path: str) -> tuple[int, bytes]:
-        connection = HTTPConnection("127.0.0.1", self.local, timeout=5)
+        connection = HTTPConnection("127.0.0.1", self.local, timeout=30)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -84,7 +80,7 @@ url = "{f"mqtt://127.0.0.1:{broker}" if broker else ""}"
     def stop(self) -> int:
         assert self.process is not None
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 class Collector:
@@ -104,7 +100,7 @@ class Collector:
             [sys.executable, "-m", "stonechat_agent", "collector", "--config", str(self.file)],
             stderr=(self.directory / "log").open("ab"),
         )
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while socket.socket().connect_ex(("127.0.0.1", self.web)) != 0:
             assert time.monotonic() < deadline, self.log()
             assert self.process.poll() is None, self.log()
@@ -116,7 +112,7 @@ class Collector:
 
     def get(self, path: str) -> Any:
         """The JSON of a path."""
-        connection = HTTPConnection("127.0.0.1", self.web, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self.web, timeout=30)
         try:
             connection.request("GET", path)
             return json.loads(connection.getresponse().read())
@@ -126,4 +122,4 @@ class Collector:
     def stop(self) -> int:
         """End it; returns the exit code."""
         self.process.terminate()
-        return self.process.wait(20)
+        return self.process.wait(60)

@@ -17,7 +17,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.system.agents import Agent, free_port
+from tests.ports import free_port
+from tests.system.agents import Agent
 
 pytestmark = pytest.mark.system
 

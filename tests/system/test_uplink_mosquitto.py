@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from tests.agent.spool.making import Clock, Collector, Device
+from tests.ports import free_port
 
 from stonechat import topics, wire
 from stonechat.kinds import Url
@@ -30,14 +31,7 @@ from stonechat_agent.uplink.mqtt import MqttLink
 pytestmark = pytest.mark.system
 
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-WAIT_SECONDS = 20.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+WAIT_SECONDS = 60.0
 
 
 def until(condition: Callable[[], object], what: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.ports import free_port
 
 from stonechat_agent import doctor
 from stonechat_agent.doctor import Finding, State, checkup, examine
@@ -25,12 +26,6 @@ from stonechat_agent.settings import load
 from stonechat_agent.status import NoAgent, fetch
 
 BOARDS = Path(__file__).parents[2] / "fixtures/boards"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Config:

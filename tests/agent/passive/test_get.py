@@ -8,6 +8,7 @@ import time
 
 import pytest
 from tests.agent.passive import servers
+from tests.ports import free_port
 
 from stonechat_agent.passive.get import BODY_BYTES, Hung, NoAnswer, Unreached, Unusable, get
 
@@ -48,10 +49,8 @@ def test_the_request_asks_for_a_plain_answer_and_carries_the_key() -> None:
 
 
 def test_nobody_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
     with pytest.raises(Unreached):
-        get("127.0.0.1", port, "/props")
+        get("127.0.0.1", free_port(), "/props")
 
 
 def test_a_listener_that_accepts_nothing_costs_no_more_than_the_timeout() -> None:

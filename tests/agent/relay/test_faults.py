@@ -20,6 +20,7 @@ from tests.agent.relay.harness import (
     reset,
     wait_for,
 )
+from tests.ports import free_port
 
 from stonechat.exchange import Outcome
 from stonechat_agent.capture import Connection
@@ -45,9 +46,7 @@ def ask(path: str = "/v1/chat/completions", body: bytes = BODY, method: str = "P
 
 def nowhere() -> str:
     """Return an address where nothing listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{sock.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def split_answer(data: bytes) -> tuple[bytes, Any]:
@@ -301,9 +300,7 @@ def test_connections_over_the_limit_are_told_so() -> None:
 
 
 def test_a_relay_towards_itself_is_refused() -> None:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     for listen, upstream in (
         (f"127.0.0.1:{port}", f"http://127.0.0.1:{port}"),
         (f"127.0.0.1:{port}", f"http://localhost:{port}"),
