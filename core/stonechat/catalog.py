@@ -8,6 +8,7 @@ where it has none. Units are UCUM; where a plain unit would carry noise over the
 ``us``       microseconds
 ``1e-4``     a share, in ten-thousandths: 10000 is the whole
 ``1e-3 {token}/s``   thousandths of a token a second
+``1e-4 {exchange}``   the weight of an exchange that stands for others too, in ten-thousandths: 10000 is one
 ``MiBy``, ``KiBy``, ``By``   binary megabytes, kilobytes, bytes
 ``dCel``     tenths of a degree Celsius
 ``mW``, ``mJ``, ``MHz``, ``{...}``   milliwatts, millijoules, megahertz, a count of the thing in braces
@@ -66,6 +67,7 @@ _BASE: dict[str, tuple[float, str]] = {
     "us": (1e-6, "s"),
     "1e-4": (1e-4, "1"),
     "1e-3 {token}/s": (1e-3, "{token}/s"),
+    "1e-4 {exchange}": (1e-4, "{exchange}"),
     "MiBy": (1048576.0, "By"),
     "KiBy": (1024.0, "By"),
     "dCel": (0.1, "Cel"),
@@ -347,6 +349,46 @@ METRICS: tuple[Metric, ...] = (
         242, "stonechat.answers.checked", "{exchange}", _C, _X, "Answers that the checks of every answer saw."
     ),
     Metric(243, "stonechat.findings", "{exchange}", _T, _X, "Answers beyond a threshold, by what was found."),
+    Metric(
+        244,
+        "stonechat.guidelines.broken",
+        "{exchange}",
+        _T,
+        _X,
+        "Answers that broke a guideline, by its name.",
+    ),
+    Metric(
+        245,
+        "stonechat.guidelines.checked",
+        "{exchange}",
+        _T,
+        _X,
+        "Answers that were held to a guideline, by its name.",
+    ),
+    Metric(
+        246,
+        "stonechat.answers.judged",
+        "{exchange}",
+        _T,
+        _X,
+        "Answers that a model judged, by model: glance, judge. One that both judged counts in both.",
+    ),
+    Metric(
+        247,
+        "stonechat.answers.weight",
+        "1e-4 {exchange}",
+        _C,
+        _X,
+        "What the answers of stonechat.flags stand for: the sum of their sampling weights.",
+    ),
+    Metric(
+        248,
+        "stonechat.flags",
+        "1e-4 {exchange}",
+        _T,
+        _X,
+        "Sampling weights of answers beyond a head's threshold, by head; any: beyond one or more.",
+    ),
 )
 
 BY_ID: dict[int, Metric] = {metric.id: metric for metric in METRICS}

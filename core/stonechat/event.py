@@ -37,6 +37,8 @@ class EventKind:
     ENGINE_UP = "engine_up"
     ENGINE_RESTARTED = "engine_restarted"
     ENGINE_CHANGED = "engine_changed"  # its build, its model or how that is loaded
+    FLAGGED = "flagged"  # answers beyond a head's threshold
+    GUIDELINE_BROKEN = "guideline_broken"
     # Raised by the collector
     DUPLICATE_IDENTITY = "duplicate_identity"
     PARTIAL_OVERLAP = "partial_overlap"

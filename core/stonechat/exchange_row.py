@@ -17,7 +17,9 @@ from stonechat.ids import identifier, is_exchange_id
 
 Row = dict[str, Any]
 
-MAX_LIST = 32
+MAX_LIST = 64
+"""Findings, notes or scores of one exchange: the checks, the heads of the models, and room for somebody's own."""
+
 _MOST = 1 << 53
 _NS_PER_US = 1000
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from stonechat.event import EventKind
+from stonechat.judgements import finding_words
 
 Attributes = Mapping[str, Any]
 
@@ -50,6 +51,23 @@ def _engine_changed(key: str, attributes: Attributes) -> str:
 def _engine(key: str) -> str:
     """An engine by its name; one that goes by the default needs none."""
     return "the engine" if key == "engine" else f"engine {key}"
+
+
+def _flagged(key: str, attributes: Attributes) -> str:
+    return f"an answer{_of_model(attributes)} was flagged as {finding_words(key)}{_score(attributes)}"
+
+
+def _guideline_broken(key: str, attributes: Attributes) -> str:
+    return f"an answer{_of_model(attributes)} broke the guideline {key}{_score(attributes)}"
+
+
+def _of_model(attributes: Attributes) -> str:
+    return f" of {attributes['model']}" if attributes.get("model") else ""
+
+
+def _score(attributes: Attributes) -> str:
+    score = attributes.get("score")
+    return "" if score is None else f", score {score:.2f}"
 
 
 def _rejected(key: str, attributes: Attributes) -> str:
@@ -103,6 +121,8 @@ _SENTENCES: dict[str, Callable[[str, Attributes], str]] = {
     EventKind.ENGINE_UP: lambda key, attributes: f"{_engine(key)} is up",
     EventKind.ENGINE_RESTARTED: lambda key, attributes: f"{_engine(key)} was restarted",
     EventKind.ENGINE_CHANGED: _engine_changed,
+    EventKind.FLAGGED: _flagged,
+    EventKind.GUIDELINE_BROKEN: _guideline_broken,
     EventKind.DUPLICATE_IDENTITY: lambda key, attributes: (
         "two machines use this device's id at the same time"
     ),

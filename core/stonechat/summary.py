@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from stonechat import sketch
+from stonechat import answers, sketch
 from stonechat.catalog import BY_ID, metric_id
 from stonechat.records import DEVICE, Series, Values
 from stonechat.values import Value, fold
@@ -96,6 +96,8 @@ def summarise(values: Values) -> Figures:
         figures[name] = cast("int", exchanges[metric][1]) if metric in exchanges else 0
     total = cast("int", figures["exchanges"])
     figures["error_ratio"] = cast("int", figures["errors"]) / total if total else None
+    judged = answers.answers_of(exchanges)
+    figures["judged_ratio"], figures["flagged_ratio"] = judged.judged_ratio, judged.flagged_ratio
     for name, (metric, q) in _QUANTILES.items():
         figures[name] = scaled(metric, quantile(exchanges[metric], q)) if metric in exchanges else None
     for name, metric in _SUMS.items():

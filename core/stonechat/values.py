@@ -8,7 +8,7 @@ counter     ``(1, increments)``
 gauge       ``(2, count, sum, min, max, last, order, boottime)``: ``last`` was read in the window
             that ended at ``boottime`` (ms) of the run of that ``order``
 sketch      ``(3, accuracy, zeros, sum, key, count, ...)``: see ``sketch``
-histogram   ``(4, count, weight, ...)``: values counted, then ``HISTOGRAM_BINS`` weights in thousandths
+histogram   ``(4, count, weight, ...)``: values counted, then ``HISTOGRAM_BINS`` weights in ten-thousandths
 tally       ``(5, key, count, ...)``: keys ascending
 vector      ``(6, count, sum, ...)``
 ==========  =================================================================================
@@ -30,6 +30,9 @@ Value = tuple[int | str, ...]
 
 HISTOGRAM_BINS = 20
 """Bins of [0, 1], each a twentieth wide; 1.0 falls into the last."""
+
+WEIGHT_ONE = 10_000
+"""The weight of a value that stands for itself alone: weights are ten-thousandths."""
 
 VECTOR_MIN_COUNT = 20
 """A vector sum of fewer values than this never travels: it would give one of them away."""
@@ -57,6 +60,22 @@ def tally(counts: dict[str, int]) -> Value:
 def tally_counts(value: Value) -> dict[str, int]:
     """The counts of a tally, by key."""
     return dict(zip(value[1::2], value[2::2], strict=True))  # type: ignore[arg-type]
+
+
+def bin_of(score: float) -> int:
+    """The bin of a histogram in which a score of 0 to 1 counts."""
+    # In whole ten-thousandths, which is as fine as scores are: 0.15 * 20 may lie on either side of 3.
+    return min(HISTOGRAM_BINS - 1, max(0, round(score * 10_000) * HISTOGRAM_BINS // 10_000))
+
+
+def histogram(count: int, weights: Iterable[int]) -> Value:
+    """A histogram of ``count`` values, with the weight of each bin in units of ``WEIGHT_ONE``."""
+    return (Kind.HISTOGRAM, count, *weights)
+
+
+def weight_of(value: Value) -> int:
+    """The weight of all the values of a histogram."""
+    return sum(value[2:])  # type: ignore[arg-type]
 
 
 def fold(one: Value, other: Value) -> Value:

@@ -17,6 +17,8 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
     EventKind.CLOCK_STEPPED: {"step_ms": 3_600_000},
     EventKind.RESUMED: {"suspended_ms": 7_200_000},
     EventKind.ENGINE_CHANGED: {"digest_before": "sha256:aa", "digest_after": "sha256:bb", "model": "qwen"},
+    EventKind.FLAGGED: {"exchange": "06jzq8w3k4m5n", "model": "qwen", "score": 0.934},
+    EventKind.GUIDELINE_BROKEN: {"exchange": "06jzq8w3k4m5n"},
 }
 
 
@@ -35,6 +37,8 @@ def test_every_kind_has_a_sentence(kind: str) -> None:
         (EventKind.CLOCK_STEPPED, "the clock was set forward by 1h00m"),
         (EventKind.RESUMED, "the device woke after 2h00m of suspend"),
         (EventKind.ENGINE_CHANGED, "the engine has changed, model qwen: digest sha256:aa -> sha256:bb"),
+        (EventKind.FLAGGED, "an answer of qwen was flagged as engine, score 0.93"),
+        (EventKind.GUIDELINE_BROKEN, "an answer broke the guideline engine"),
     ],
 )
 def test_sentences_with_figures(kind: str, said: str) -> None:
@@ -47,6 +51,13 @@ def test_a_kind_that_is_not_known_and_attributes_that_are_damaged() -> None:
     )
     assert sentence(EventKind.LOSS, "window.full", {}) == "loss window.full"
     assert sentence(EventKind.STARTED, "agent", {}, 3) == "the agent has started (3 times)"
+
+
+def test_flags_are_said_in_words() -> None:
+    assert sentence(EventKind.FLAGGED, "relevance", {"score": 0.1}, 4) == (
+        "an answer was flagged as off topic, score 0.10 (4 times)"
+    )
+    assert sentence(EventKind.FLAGGED, "toxic", {"score": "high"}) == "flagged toxic score=high"
 
 
 @pytest.mark.parametrize(
