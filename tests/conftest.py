@@ -1,8 +1,9 @@
-"""What all tests share: hypothesis profiles, and nothing that a test could do by itself."""
+"""What all tests share: hypothesis profiles and signals, and nothing that a test could do by itself."""
 
 from __future__ import annotations
 
 import os
+import signal
 
 from hypothesis import HealthCheck, settings
 
@@ -17,3 +18,9 @@ settings.register_profile(
     "thorough", settings(settings.get_profile("default"), derandomize=False, max_examples=1000)
 )
 settings.load_profile(os.environ.get("STONECHAT_HYPOTHESIS", "default"))
+
+# A shell that starts something in the background has it ignore Ctrl-C, nohup a hang-up, and whoever is started next
+# inherits that: the commands that tests send these to would not hear them.
+for _number in (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
