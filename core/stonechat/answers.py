@@ -16,12 +16,14 @@ from stonechat.values import Value, tally_counts, weight_of
 CHECKED = metric_id("stonechat.answers.checked")
 FINDINGS = metric_id("stonechat.findings")
 SKIPPED = metric_id("stonechat.scores.skipped")
+BROKEN = metric_id("stonechat.guidelines.broken")
+HELD = metric_id("stonechat.guidelines.checked")
 JUDGED = metric_id("stonechat.answers.judged")
 WEIGHT = metric_id("stonechat.answers.weight")
 FLAGS = metric_id("stonechat.flags")
 SCORES: Mapping[str, int] = {name: metric_id(f"stonechat.score.{name}") for name in SCORE_NAMES}
 
-METRICS = frozenset((CHECKED, FINDINGS, SKIPPED, JUDGED, WEIGHT, FLAGS, *SCORES.values()))
+METRICS = frozenset((CHECKED, FINDINGS, SKIPPED, BROKEN, HELD, JUDGED, WEIGHT, FLAGS, *SCORES.values()))
 """All that `answers_of` reads."""
 
 GLANCE, JUDGE = "glance", "judge"
@@ -44,6 +46,10 @@ class Answers(NamedTuple):
     """Answers, or single scores, that there are not, by reason."""
     findings: Mapping[str, int]
     """Answers in which the checks found something, by name."""
+    broken: Mapping[str, int]
+    """Answers that broke a guideline, by its name."""
+    held: Mapping[str, int]
+    """Answers that were held to a guideline, by its name."""
     flagged_ratio: float | None
     """Share of answers beyond one threshold of a model or more."""
     flag_ratios: Mapping[str, float]
@@ -74,6 +80,8 @@ def answers_of(metrics: Mapping[int, Value]) -> Answers:
         judged_ratio=ratio,
         skipped=skipped,
         findings=_tally(metrics, FINDINGS),
+        broken=_tally(metrics, BROKEN),
+        held=_tally(metrics, HELD),
         flagged_ratio=min(1.0, flags.get(ANY, 0) / weight) if weight else None,
         flag_ratios={name: min(1.0, flags.get(name, 0) / whole) for name, whole in weights.items()},
         means=means,

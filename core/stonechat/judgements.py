@@ -1,7 +1,8 @@
 """Judgements of answers in words: what a score or a finding is called, what it means, and how much it concerns. Pure.
 
 A finding is the name of a check of every answer (``exchange.FINDINGS``), of a model's head (``catalog.SCORE_NAMES``)
-beyond its threshold, of a label of somebody's own classifier, or `GUIDELINE` and the name of a guideline that is broken.
+beyond its threshold, of a label of somebody's own classifier, or `GUIDELINE` and the name of a guideline that is
+broken.
 """
 
 from __future__ import annotations
