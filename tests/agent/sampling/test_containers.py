@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.ports import free_port
 
 from stonechat_agent.sampling import Clock, EngineMatch, cgroups, containers
 from stonechat_agent.sampling.engine import Engine
@@ -176,16 +179,18 @@ LEGACY = Path("/sys/fs/cgroup/memory")
 
 @pytest.fixture
 def legacy_group() -> Iterator[Path]:
-    """Give a real memory group under /docker, as a container's would be named."""
-    place = LEGACY / "docker" / HEX
+    """Give a real memory group under /docker, as a container's would be named, and as no other test's is."""
+    place = LEGACY / "docker" / secrets.token_hex(32)
     made = not place.parent.exists()
     try:
         place.mkdir(parents=True)
     except OSError as error:
         pytest.skip(f"no version 1 memory group can be made here: {error.strerror}")
     yield place
-    for directory in (place, *([place.parent] if made else [])):
-        until(lambda directory=directory: _removed(directory))  # type: ignore[misc]
+    until(lambda: _removed(place))
+    if made:
+        with contextlib.suppress(OSError):  # another test has a group in it
+            place.parent.rmdir()
 
 
 def _removed(directory: Path) -> bool:
@@ -198,7 +203,7 @@ def _removed(directory: Path) -> bool:
     return True
 
 
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "not in time"
@@ -210,29 +215,31 @@ def test_a_real_server_in_a_network_of_its_own_is_found_and_accounted(
     legacy_group: Path, named: Named
 ) -> None:
     """By another user too: what is needed of another's process is open to all."""
-    # A group is charged for the pages that its members touch once they are in it: the server takes its memory when told.
+    port = free_port()  # no other server has it, in whatever network: all of them are searched
+    # A group is charged for the pages that its members touch once they are in it, so the server takes memory when told.
     server = (
         "import socket, sys, time\n"
         "sys.stdin.readline()\n"
         "memory = b'x' * (16 << 20)\n"
-        "s = socket.create_server(('0.0.0.0', 18099))\n"
+        "s = socket.create_server(('0.0.0.0', int(sys.argv[1])))\n"
         "print('up', flush=True)\n"
         "time.sleep(60)\n"
     )
     child = subprocess.Popen(
-        ["unshare", "--net", sys.executable, "-c", server],
+        ["unshare", "--net", sys.executable, "-c", server, str(port)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
     try:
         (legacy_group / "cgroup.procs").write_text(f"{child.pid}\n")
-        assert child.stdin is not None and child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout is not None
         child.stdin.write(b"go\n")
         child.stdin.flush()
         if child.stdout.readline() != b"up\n":
             pytest.skip("no network namespace can be made here")
-        engine = Engine(EngineMatch("e", host="127.0.0.1", port=18099), "/proc", "/sys", Clock())
+        engine = Engine(EngineMatch("e", host="127.0.0.1", port=port), "/proc", "/sys", Clock())
         engine.open()
         readings = named(engine.read(SECOND))
         assert engine.pids == {child.pid}
@@ -245,9 +252,11 @@ def test_a_real_server_in_a_network_of_its_own_is_found_and_accounted(
             "from stonechat_agent.sampling import EngineMatch\n"
             "from stonechat_agent.sampling.engine_search import Search\n"
             "os.setgid(65534); os.setuid(65534)\n"
-            "print(Search(EngineMatch('e', host='127.0.0.1', port=18099), '/proc', '/sys').find().pid)\n"
+            "print(Search(EngineMatch('e', host='127.0.0.1', port=int(sys.argv[1])), '/proc', '/sys').find().pid)\n"
         )
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        told = subprocess.run(
+            [sys.executable, "-c", code, str(port)], capture_output=True, text=True, check=False
+        )
         assert told.stdout.strip() == str(child.pid), told.stderr
     finally:
         child.kill()
