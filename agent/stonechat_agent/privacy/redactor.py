@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from stonechat.errors import StonechatError
 from stonechat.transcript import ToolCall, Transcript, Turn
+from stonechat_agent.patterns import Patterns
 from stonechat_agent.privacy.folding import Folded
 from stonechat_agent.privacy.keys import find_keys
 from stonechat_agent.privacy.network import find_emails, find_machines
@@ -27,9 +27,6 @@ KINDS = ("key", "email", "iban", "card", "id", "ip", "mac", "phone", "address")
 _FINDERS: tuple[Callable[[str], Iterator[Span]], ...] = (
     find_keys, find_emails, find_ibans, find_identities, find_machines, find_numbers, find_places,
 )  # fmt: skip
-_OWN_PIECE = 16_384
-_OWN_OVERLAP = 512
-_OWN_PATIENCE = 0.25
 _KEY_BOUND = 64  # of a key as the word before each of its values
 _STRING_OR_NUMBER = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|-?\d[\d.eE+-]*')
 _COLON = re.compile(r"\s*:")
@@ -44,10 +41,9 @@ class PatternOff(StonechatError):
 class Redactor:
     """Redacts texts, by the patterns that are shipped and by the owner's own.
 
-    Time is linear in a text's length for the shipped patterns. An own pattern sees pieces of 16,384 characters that
-    overlap by 512, so a longer match may be missed. ``re`` cannot be interrupted: a pattern that takes more than a
-    quarter of a second of processor time for a text is not used again, which is logged once; a pattern that never
-    ends holds its thread.
+    Time is linear in a text's length for the shipped patterns. An own pattern is searched for as `Patterns` says: one
+    that takes more than a quarter of a second of processor time for a text is not used again, which is logged once;
+    outside of the main thread, one that never ends holds its thread.
     """
 
     def __init__(self, patterns: Mapping[str, str] | None = None) -> None:
@@ -58,14 +54,13 @@ class Redactor:
         Raises:
             re.error: one of them is none.
         """
-        self._own = {name: re.compile(pattern) for name, pattern in (patterns or {}).items()}
-        self._rank = {name: rank for rank, name in enumerate((*self._own, *KINDS))}
-        self._switched_off: list[str] = []
+        self._own = Patterns(patterns or {})
+        self._rank = {name: rank for rank, name in enumerate((*self._own.names, *KINDS))}
 
     @property
     def switched_off(self) -> tuple[str, ...]:
         """Names of own patterns that took too long and are not used any more."""
-        return tuple(self._switched_off)
+        return self._own.switched_off
 
     def text(self, text: str) -> str:
         """Return a text without what was found in it: ``[email]``, ``[phone]``, or ``[NAME]`` of an own pattern."""
@@ -133,8 +128,8 @@ class Redactor:
             wants_json=transcript.wants_json,
             cut=transcript.cut,
         )
-        if self._switched_off:
-            raise PatternOff(", ".join(self._switched_off))
+        if self.switched_off:
+            raise PatternOff(", ".join(self.switched_off))
         return redacted
 
     def _value(self, value: str, key: str) -> str:
@@ -147,17 +142,11 @@ class Redactor:
         return self.text(value)
 
     def _find_own(self, text: str) -> Iterator[Span]:
-        for name, pattern in list(self._own.items()):
-            began = time.thread_time()
-            for piece in range(0, max(1, len(text) - _OWN_OVERLAP), _OWN_PIECE - _OWN_OVERLAP):
-                for match in pattern.finditer(text, piece, piece + _OWN_PIECE):
-                    if match.end() > match.start():
-                        yield Span(match.start(), match.end(), name)
-                if time.thread_time() - began > _OWN_PATIENCE:
-                    del self._own[name]
-                    self._switched_off.append(name)
-                    log.error("own pattern too slow, switched off", extra={"pattern": name})
-                    break
+        for name in self._own.names:
+            for start, end in self._own.spans(name, text):
+                yield Span(start, end, name)
+            if name in self._own.switched_off:
+                log.error("own pattern too slow, switched off", extra={"pattern": name})
 
     def _joined(self, spans: Iterable[Span]) -> list[Span]:
         joined: list[Span] = []
