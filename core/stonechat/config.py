@@ -58,9 +58,15 @@ def table(cls: type[T]) -> T:
     return field(default_factory=cls, metadata={_TABLE: cls})
 
 
-def tables(cls: type[T], key: str) -> tuple[T, ...]:
-    """Make a field for one ``[key]`` or several ``[[key]]``, each read into ``cls``; without any, one of defaults."""
-    return field(default_factory=lambda: (cls(),), metadata={_TABLE: cls, "key": key, "many": True})
+def tables(cls: type[T], key: str, *, least: int = 1) -> tuple[T, ...]:
+    """Make a field for one ``[key]`` or several ``[[key]]``, each read into ``cls``.
+
+    Without any, there are ``least`` of defaults: 1, or 0 where nothing is meant by leaving it out.
+    """
+    return field(
+        default_factory=lambda: tuple(cls() for _ in range(least)),
+        metadata={_TABLE: cls, "key": key, "many": True},
+    )
 
 
 class Dataclass(Protocol):

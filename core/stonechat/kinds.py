@@ -213,15 +213,70 @@ def patterns(limit: int) -> Kind[dict[str, str]]:
                 )
             if not isinstance(text, str) or not 0 < len(text) <= 512:
                 raise ValueError(f"must be {expected}; {key} must be text of 1 to 512 characters")
-            try:
-                matches_nothing = re.compile(text).search("")
-            except (re.error, RecursionError, OverflowError) as error:
-                raise ValueError(f"must be {expected}; {key} is not a regular expression: {error}") from None
-            if matches_nothing:
-                raise ValueError(f"must be {expected}; {key} must not match the empty text")
+            if wrong := _wrong_with(text):
+                raise ValueError(f"must be {expected}; {key} {wrong}")
         return dict(value)
 
     return Kind("table", expected, read)
+
+
+def expressions(limit: int, longest: int) -> Kind[tuple[str, ...]]:
+    """A list of at most ``limit`` regular expressions of ``longest`` characters; none matches the empty text."""
+    expected = f"a list of at most {limit} regular expressions such as ['(?i)\\bno refunds?\\b']"
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or len(value) > limit:
+            raise TypeError
+        for number, text in enumerate(value, 1):
+            if not isinstance(text, str) or not 0 < len(text) <= longest:
+                raise ValueError(
+                    f"must be {expected}; number {number} must be text of 1 to {longest} characters"
+                )
+            if wrong := _wrong_with(text):
+                raise ValueError(f"must be {expected}; number {number} {wrong}")
+        return tuple(value)
+
+    return Kind("list", expected, read, lambda v: toml_text(list(v)))
+
+
+def expression_or_none(longest: int) -> Kind[str]:
+    """A regular expression of at most ``longest`` characters that does not match the empty text, or "" for none."""
+    expected = "a regular expression such as '(?i)\\brefund'"
+
+    def read(value: object) -> str:
+        if not isinstance(value, str):
+            raise TypeError
+        if len(value) > longest:
+            raise ValueError(f"must be {expected} of at most {longest} characters")
+        if value and (wrong := _wrong_with(value)):
+            raise ValueError(f"must be {expected}; this {wrong}")
+        return value
+
+    return Kind("string", expected, read)
+
+
+def _wrong_with(pattern: str) -> str:
+    """What is wrong with a regular expression, after its name, or "" where nothing is."""
+    try:
+        matches_nothing = re.compile(pattern).search("")
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"is not a regular expression: {error}"
+    return "must not match the empty text" if matches_nothing else ""
+
+
+def texts(limit: int, longest: int) -> Kind[tuple[str, ...]]:
+    """A list of at most ``limit`` texts of 1 to ``longest`` characters."""
+    expected = f'a list of at most {limit} texts of 1 to {longest} characters, such as ["We never close."]'
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or len(value) > limit:
+            raise TypeError
+        for number, text in enumerate(value, 1):
+            if not isinstance(text, str) or not text.strip() or len(text) > longest:
+                raise ValueError(f"must be {expected}; number {number} is none")
+        return tuple(value)
+
+    return Kind("list", expected, read, lambda v: toml_text(list(v)))
 
 
 def address() -> Kind[Address]:

@@ -49,6 +49,7 @@ class Plant:
 
     panel: Panel = config.table(Panel)
     pumps: tuple[Pump, ...] = config.tables(Pump, key="pump")
+    spares: tuple[Pump, ...] = config.tables(Pump, key="spare", least=0)
     source: str = ""
 
     def conflicts(self, given: set[str]) -> Iterator[Conflict]:
@@ -70,6 +71,7 @@ def test_an_empty_file_is_all_defaults() -> None:
     assert plant == Plant()
     assert plant.pumps == (Pump(),)
     assert plant.pumps[0].period_ns == 60_000_000_000
+    assert plant.spares == ()
     assert plant.panel.listen == Address("127.0.0.1", 80)
     assert plant.panel.link is None
 
@@ -110,6 +112,7 @@ def test_values_are_read_into_their_types() -> None:
 
 def test_one_table_is_one_of_many() -> None:
     assert read({"pump": {"name": "a"}})[0].pumps == (Pump("a"),)
+    assert read({"spare": [{}, {"name": "b"}]})[0].spares == (Pump(), Pump("b"))
 
 
 @pytest.mark.parametrize(
