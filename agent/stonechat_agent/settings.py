@@ -19,6 +19,7 @@ from stonechat.errors import ConfigError, Fault
 from stonechat.kinds import Address, Url
 from stonechat.link import LINK_FILES, Link
 from stonechat.places import CREDENTIAL, named_file, state_directory
+from stonechat.records import MAX_TALLY_KEYS
 
 DEFAULT_FILE = "/etc/stonechat/agent.toml"
 
@@ -107,6 +108,77 @@ class Window:
     def conflicts(self, given: set[str]) -> Iterator[Conflict]:
         if _DAY_NS % self.length_ns:
             yield Conflict("length", "must divide a day into equal windows", 'such as "60s", "5m" or "1h"')
+
+
+MOST_GUIDELINES = MAX_TALLY_KEYS
+"""A window counts by so many names: with more, some guidelines would be counted as ``other``."""
+
+
+@dataclass(frozen=True)
+class Guideline:
+    """One of the owner's own rules for answers, which each way of breaking it that is given can break."""
+
+    name: str = option(
+        kinds.string(
+            r"([a-z][a-z0-9-]{0,39})?", 'a name of 1 to 40 of a-z, 0-9 and "-", such as "price-promises"'
+        ),
+        "",
+        "name of the guideline, in events, figures and pages: it leaves the device; must be given",
+    )
+    severity: str = option(
+        kinds.one_of("info", "warning", "critical"),
+        "warning",
+        "severity of the event of an answer that breaks it",
+    )
+    description: str = option(
+        kinds.string(r"[^\0\r]{0,512}", "a text of at most 512 characters"),
+        "",
+        "what it asks for, in words; stays on the device",
+    )
+    forbidden: tuple[str, ...] = option(
+        kinds.expressions(64, 4096), [], "patterns of which none may match in an answer"
+    )
+    required: tuple[str, ...] = option(
+        kinds.expressions(64, 4096), [], "patterns of which each must match in an answer that is whole"
+    )
+    applies_to: str = option(
+        kinds.expression_or_none(4096),
+        "",
+        "pattern in the prompt; answers to other prompts are not held to it",
+    )
+    examples: tuple[str, ...] = option(
+        kinds.texts(64, 512), [], "sentences such as no answer may hold, compared by what they are about"
+    )
+    similarity: float = option(
+        kinds.number(0.05, 1), 0.9, "how similar to an example a sentence must be to break it: a cosine"
+    )
+    model: str = option(
+        kinds.string(r"[A-Za-z0-9._-]{0,64}", 'the name of a model that was added, such as "spam"'),
+        "",
+        "classifier that was dropped in and whose score breaks it",
+    )
+    label: str = option(
+        kinds.string(r"[A-Za-z0-9._:/@+-]{0,64}", "the name of a label of the model"),
+        "",
+        "which of the model's scores it is",
+    )
+    threshold: float = option(
+        kinds.number(0.001, 1), 0.5, "the model's score from which on an answer breaks it"
+    )
+
+    def conflicts(self, given: set[str]) -> Iterator[Conflict]:
+        if not self.name:
+            yield Conflict("name", "must be given", 'such as name = "price-promises"')
+        ways = ("forbidden", "required", "examples", "model")
+        if not any(getattr(self, way) for way in ways):
+            yield Conflict(
+                "name", "has nothing that breaks it", "give it " + ", ".join(ways[:-1]) + " or model"
+            )
+        if self.model and not self.label:
+            yield Conflict("label", "must be given: a model may have several", "its card.toml lists them")
+        for key, way in (("similarity", "examples"), ("label", "model"), ("threshold", "model")):
+            if key in given and not getattr(self, way):
+                yield Conflict(key, f"has no effect without {way}", f"give it {way}, or delete the line")
 
 
 @dataclass(frozen=True)
@@ -205,6 +277,7 @@ class Settings:
     engines: tuple[Engine, ...] = config.tables(Engine, key="engine")
     sampling: Sampling = config.table(Sampling)
     window: Window = config.table(Window)
+    guidelines: tuple[Guideline, ...] = config.tables(Guideline, key="guideline", least=0)
     privacy: Privacy = config.table(Privacy)
     journal: Journal = config.table(Journal)
     exchanges: Exchanges = config.table(Exchanges)
@@ -221,12 +294,20 @@ class Settings:
             if listen.port and str(listen) in taken:
                 yield Conflict(f"{where}.listen", f"{listen} is taken by {taken[str(listen)]}.listen")
             taken.setdefault(str(listen), where)
-        names: dict[str, int] = {}
-        for index, engine in enumerate(self.engines):
-            if engine.name in names:
-                expected = f'"{engine.name}" names engine[{names[engine.name]}] already'
-                yield Conflict(f"engine[{index}].name", expected, "give each [[engine]] a name of its own")
-            names.setdefault(engine.name, index)
+        yield from _same_names("engine", [engine.name for engine in self.engines])
+        yield from _same_names("guideline", [guideline.name for guideline in self.guidelines])
+        if len(self.guidelines) > MOST_GUIDELINES:
+            expected = f"at most {MOST_GUIDELINES}, and there are {len(self.guidelines)}"
+            yield Conflict("guideline", expected, "join some: each takes up to 64 patterns and 64 examples")
+
+
+def _same_names(key: str, names: list[str]) -> Iterator[Conflict]:
+    first: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name in first:
+            expected = f'"{name}" names {key}[{first[name]}] already'
+            yield Conflict(f"{key}[{index}].name", expected, f"give each [[{key}]] a name of its own")
+        first.setdefault(name, index)
 
 
 def load(

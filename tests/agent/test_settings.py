@@ -136,10 +136,79 @@ def test_several_engines(tmp_path: Path) -> None:
             'device.id: must be a name of 1 to 63 of a-z, 0-9 and "-", such as "kiosk-017"',
         ),
         ('[sampling]\nproc_root = "proc"', "sampling.proc_root: must be an absolute path"),
+        ('[guideline]\nforbidden = ["x"]', "guideline.name: must be given"),
+        ('[guideline]\nname = "a"', "guideline.name: has nothing that breaks it"),
+        (
+            '[guideline]\nname = "No news"',
+            'guideline.name: must be a name of 1 to 40 of a-z, 0-9 and "-", such as "price-promises"',
+        ),
+        (
+            '[[guideline]]\nname = "a"\nforbidden = ["x"]\n[[guideline]]\nname = "b"\nforbidden = ["x", "(y"]',
+            "guideline[1].forbidden: must be a list of at most 64 regular expressions such as "
+            "['(?i)\\bno refunds?\\b']; number 2 is not a regular expression: missing ), unterminated subpattern "
+            "at position 0",
+        ),
+        (
+            '[guideline]\nname = "a"\nrequired = ["x*"]',
+            "guideline.required: must be a list of at most 64 regular expressions such as "
+            "['(?i)\\bno refunds?\\b']; number 1 must not match the empty text",
+        ),
+        (
+            '[guideline]\nname = "a"\nforbidden = ["x"]\napplies_to = "["',
+            "guideline.applies_to: must be a regular expression such as '(?i)\\brefund'; this is not a regular "
+            "expression: unterminated character set at position 0",
+        ),
+        (
+            '[guideline]\nname = "a"\nexamples = ["Buy now.", " "]',
+            "guideline.examples: must be a list of at most 64 texts of 1 to 512 characters, such as "
+            '["We never close."]; number 2 is none',
+        ),
+        ('[guideline]\nname = "a"\nmodel = "m"', "guideline.label: must be given: a model may have several"),
+        (
+            '[guideline]\nname = "a"\nforbidden = ["x"]\nlabel = "l"',
+            "guideline.label: has no effect without model",
+        ),
+        (
+            '[guideline]\nname = "a"\nforbidden = ["x"]\nsimilarity = 0.5',
+            "guideline.similarity: has no effect without examples",
+        ),
+        (
+            '[[guideline]]\nname = "a"\nforbidden = ["x"]\n' * 2,
+            'guideline[1].name: "a" names guideline[0] already',
+        ),
+        (
+            "".join(f'[[guideline]]\nname = "g{n}"\nforbidden = ["x"]\n' for n in range(17)),
+            "guideline: at most 16, and there are 17",
+        ),
     ],
 )
 def test_what_cannot_work_is_refused(tmp_path: Path, text: str, expected: str) -> None:
     assert expected in faults(tmp_path, text)
+
+
+def test_guidelines(tmp_path: Path) -> None:
+    assert load(tmp_path, "").guidelines == ()
+    (one,) = load(tmp_path, '[guideline]\nname = "a"\nforbidden = ["x"]').guidelines
+    assert (one.severity, one.forbidden, one.required, one.examples) == ("warning", ("x",), (), ())
+    text = """
+        [[guideline]]
+        name = "no-dosage"
+        severity = "critical"
+        description = "Doses are for doctors."
+        forbidden = ['(?i)\\btake two\\b', 'mg\\b']
+        examples = ["Take two tablets."]
+        similarity = 0.8
+        [[guideline]]
+        name = "disclaimer"
+        applies_to = '(?i)headache'
+        required = ['(?i)doctor']
+        model = "medical"
+        label = "advice"
+        threshold = 0.7
+    """
+    dosage, disclaimer = load(tmp_path, text).guidelines
+    assert (dosage.forbidden, dosage.similarity) == ((r"(?i)\btake two\b", r"mg\b"), 0.8)
+    assert (disclaimer.applies_to, disclaimer.model, disclaimer.threshold) == ("(?i)headache", "medical", 0.7)
 
 
 def test_port_0_may_stand_twice(tmp_path: Path) -> None:
