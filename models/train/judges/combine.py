@@ -158,10 +158,11 @@ def table(
 
     Returns:
         ``{"heads": {head: {"pooled": row, "pooled, both": row, "sources": {source: row}, "won": n, "of": n}},
-        "weights": {head: {"judge", "glance", "shift"}}, "most": most}``, where a row is ``{"rows", "positives", "floor", "glance",
-        "encoder", "combined"}`` with None where one class is there. `won` counts the sources, of `of` with at least
-        `FEWEST` rows of each class, on which the combination ranks better than the floor. `pooled` counts every row,
-        among them sources of one class; `pooled, both` only sources that hold both, and is the stricter.
+        "weights": {head: {"judge", "glance", "shift"}}, "most": most}``, where a row is ``{"rows", "positives",
+        "floor", "glance", "encoder", "combined"}`` with None where one class is there. `won` counts the sources, of
+        `of` with at least `FEWEST` rows of each class, on which the combination ranks better than the floor. `pooled`
+        counts every row, among them sources of one class; `pooled, both` only sources that hold both, and is the
+        stricter.
     """
     both, (glances, floors), folds = joined(encoder, glance, floor)
     kept = capped(both, most)

@@ -2,7 +2,8 @@
 
 In a checkout, with `models` on the path::
 
-    python -m train.written --out FILE [--seed N] [--per-kind N]
+    python -m train.written --out FILE [--seed N] [--per-kind N] [--held-out]
+    python -m train.written --out bench/contrast.jsonl.gz --held-out     # what ./dev bench judges measures on
     python -m train.written inventory
     python -m train.written show KIND [--count N]
 """
@@ -10,6 +11,7 @@ In a checkout, with `models` on the path::
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 import sys
 from collections import Counter
@@ -50,12 +52,19 @@ def inventory(examples: Iterable[Row]) -> str:
     return "\n".join(lines)
 
 
+def write(examples: Iterable[Row], path: Path) -> None:
+    """Write one JSON object a line, compressed where the name ends in ``.gz``; equal rows give equal bytes."""
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in examples).encode()
+    path.write_bytes(gzip.compress(lines, mtime=0) if path.suffix == ".gz" else lines)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Return the exit code: 0, or 2 for wrong usage."""
     parser = argparse.ArgumentParser(prog="python -m train.written", description=__doc__.partition("\n")[0])
     parser.add_argument("command", nargs="?", choices=("inventory", "show"))
     parser.add_argument("kind", nargs="?", choices=[kind.name for kind in KINDS], help="for show")
     parser.add_argument("--out", type=Path, help="file for all rows, one JSON object a line")
+    parser.add_argument("--held-out", action="store_true", help="only rows that training never sees")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument(
         "--per-kind", type=int, default=ROWS_PER_KIND, help="rows of each kind (default %(default)s)"
@@ -74,10 +83,11 @@ def main(argv: list[str] | None = None) -> int:
             print(f"--- {row['context']} | {ones}{' | held out' if row['held_out'] else ''}")
             print(f"> {row['prompt']}\n{row['response']}")
         return 0
-    examples = list(rows(per_kind=args.per_kind, seed=args.seed))
+    examples = [
+        row for row in rows(per_kind=args.per_kind, seed=args.seed) if row["held_out"] or not args.held_out
+    ]
     if args.out is not None:
-        with args.out.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in examples)
+        write(examples, args.out)
     if args.command == "inventory":
         print(inventory(examples))
     return 0
