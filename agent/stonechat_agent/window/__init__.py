@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stonechat_agent.window.builder import WindowBuilder
+from stonechat_agent.window.centroids import Centroids
 from stonechat_agent.window.cutter import Cut, Cutter
 
-__all__ = ["Cut", "Cutter", "WindowBuilder"]
+__all__ = ["Centroids", "Cut", "Cutter", "WindowBuilder"]

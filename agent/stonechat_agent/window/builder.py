@@ -10,10 +10,12 @@ from stonechat.catalog import BY_ID, Kind
 from stonechat.exchange import Exchange
 from stonechat.records import DEVICE, Flag, Record, Series, Stamp
 from stonechat.slots import Slots
-from stonechat.values import Value, counter, tally
+from stonechat.values import HISTOGRAM_BINS, Value, bin_of, counter, histogram, tally
 from stonechat_agent.clocks import Instant
 from stonechat_agent.sampling.reading import Reading
-from stonechat_agent.window import measure
+from stonechat_agent.scoring.verdict import Verdict
+from stonechat_agent.window import judged, measure
+from stonechat_agent.window.centroids import Centroids
 
 
 class _Gauge:
@@ -44,8 +46,19 @@ class WindowBuilder:
     """
 
     def __init__(
-        self, opened: Instant, *, order: int, description: bytes, slots: Slots, length_ms: int
+        self,
+        opened: Instant,
+        *,
+        order: int,
+        description: bytes,
+        slots: Slots,
+        length_ms: int,
+        centroids: Centroids | None = None,
     ) -> None:
+        """
+        Args:
+            centroids: embeddings that windows before had too few of; none where no answer is judged.
+        """
         self._opened = opened
         self._order = order
         self._description = description
@@ -56,6 +69,8 @@ class WindowBuilder:
         self._gauges: dict[tuple[Series, int], _Gauge] = {}
         self._tallies: dict[tuple[Series, int], dict[str, int]] = defaultdict(dict)
         self._sketches: dict[tuple[Series, int], _Bins] = {}
+        self._histograms: dict[tuple[Series, int], tuple[list[int], list[int]]] = {}
+        self._centroids = centroids if centroids is not None else Centroids()
 
     def add_sample(self, readings: Iterable[Reading]) -> None:
         """Add one sample of the device and its engines."""
@@ -90,6 +105,20 @@ class WindowBuilder:
         for metric, observation in measure.observations(exchange):
             self._observe(series, metric, observation)
 
+    def add_verdict(self, verdict: Verdict) -> None:
+        """Add what the worker found in an answer, whichever window its exchange was counted in."""
+        series = self._slots.series(judged.series_of(verdict))
+        for metric, increment in judged.counters(verdict):
+            self._counters[series, metric] += increment
+        for metric, key, increment in judged.tallies(verdict):
+            self._tally(series, metric, key, increment)
+        for metric, score, weight in judged.scores(verdict):
+            count, weights = self._histograms.setdefault((series, metric), ([0], [0] * HISTOGRAM_BINS))
+            count[0] += 1
+            weights[bin_of(score)] += weight
+        if verdict.embedding:
+            self._centroids.add(series, verdict.embedding)
+
     def build(self, now: Instant, flags: Flag = Flag(0)) -> Record:
         """The record of the window that ends now, without a cover: the spool gives it its number."""
         if not self._opened.synced or not now.synced:
@@ -104,6 +133,10 @@ class WindowBuilder:
             values.setdefault(series, {})[metric] = tally(counts)
         for (series, metric), bins in self._sketches.items():
             values.setdefault(series, {})[metric] = bins.value()
+        for (series, metric), (count, weights) in self._histograms.items():
+            values.setdefault(series, {})[metric] = histogram(count[0], weights)
+        for series, centroid in self._centroids.ripe():
+            values.setdefault(series, {})[judged.EMBEDDING] = centroid
         opened = self._opened
         return Record(
             cover=(),

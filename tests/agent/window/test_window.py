@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stonechat import sketch
-from stonechat.catalog import BY_NAME, metric_id
+from stonechat import columns, sketch
+from stonechat.catalog import BY_ID, BY_NAME, Kind, metric_id
 from stonechat.exchange import Exchange, Operation, Outcome, Provenance, Quantity
 from stonechat.records import DEVICE, OTHER, Flag, Record, Series, fold_values, to_plain
 from stonechat.slots import Slots
+from stonechat.values import WEIGHT_ONE, Value, counter, tally
 from stonechat_agent.clocks import Clocks, Instant
 from stonechat_agent.sampling.reading import Reading
-from stonechat_agent.window import Cutter, WindowBuilder
+from stonechat_agent.scoring.verdict import GuidelineResult, Verdict
+from stonechat_agent.window import Centroids, Cutter, WindowBuilder
 
 LENGTH = 60_000
 WALL = 1_700_000_040_000  # a whole minute
@@ -205,3 +210,106 @@ def test_the_clocks_are_read_in_milliseconds() -> None:
     assert one.monotonic <= other.monotonic <= one.monotonic + 5_000
     assert one.boottime >= one.monotonic
     assert one.wall > 1_760_000_000_000
+
+
+def judgement(**changed: Any) -> Verdict:
+    known: dict[str, Any] = {
+        "id": "01",
+        "engine": "engine",
+        "model": "answers",
+        "operation": "chat",
+        "tier": 2,
+        "weight": WEIGHT_ONE,
+        "scores": {"toxic": 0.97, "relevance": 0.15, "of_a_classifier": 0.5},
+        "withheld": {},
+        "flags": ("toxic",),
+        "guidelines": (),
+        "embedding": (),
+    }
+    return Verdict(**{**known, **changed})
+
+
+CHAT = Series("engine", "answers", "chat")
+
+
+def judged_values(*verdicts: Verdict, window: WindowBuilder | None = None) -> dict[str, Value]:
+    window = window or builder()
+    for verdict in verdicts:
+        window.add_verdict(verdict)
+    found = window.build(at(60_000)).values.get(CHAT, {})
+    return {BY_ID[metric].name: value for metric, value in found.items()}
+
+
+def test_a_verdict_counts_with_its_weight_for_the_answers_that_it_stands_for() -> None:
+    values = judged_values(judgement(), judgement(weight=19 * WEIGHT_ONE, scores={"toxic": 0.04}, flags=()))
+    toxic = values["stonechat.score.toxic"]
+    assert toxic[:3] == (Kind.HISTOGRAM, 2, 19 * WEIGHT_ONE)
+    assert toxic[-1] == WEIGHT_ONE
+    assert values["stonechat.score.relevance"][2 + 3] == WEIGHT_ONE  # 0.15 begins the fourth bin
+    assert values["stonechat.answers.weight"] == counter(20 * WEIGHT_ONE)
+    assert values["stonechat.flags"] == tally({"any": WEIGHT_ONE, "toxic": WEIGHT_ONE})
+    assert values["stonechat.answers.judged"] == tally({"glance": 2, "judge": 2})
+
+
+def test_an_answer_that_another_stands_for_is_judged_and_in_no_rate() -> None:
+    values = judged_values(judgement(tier=1, weight=0))
+    assert values == {"stonechat.answers.judged": tally({"glance": 1})}
+
+
+@pytest.mark.parametrize(
+    ("withheld", "reasons"),
+    [
+        ({"toxic": "language", "relevance": "no_prompt"}, {"language": 1}),
+        ({"relevance": "no_prompt"}, {"no_prompt": 1}),
+        ({"toxic": "empty", "relevance": "empty"}, {"empty": 1}),
+    ],
+)
+def test_an_answer_without_a_score_counts_by_the_reason(
+    withheld: dict[str, str], reasons: dict[str, int]
+) -> None:
+    values = judged_values(judgement(tier=1, scores={}, flags=(), withheld=withheld))
+    assert values == {"stonechat.scores.skipped": tally(reasons)}
+
+
+def test_guidelines_count_where_they_were_held_and_where_they_were_broken() -> None:
+    held = GuidelineResult("no-prices", "warning", 0.1, broken=False, why="")
+    broken = GuidelineResult("no-dosage", "critical", 0.9, broken=True, why="forbidden:1")
+    values = judged_values(judgement(tier=0, scores={}, flags=(), guidelines=(held, broken)))
+    assert values == {
+        "stonechat.guidelines.checked": tally({"no-dosage": 1, "no-prices": 1}),
+        "stonechat.guidelines.broken": tally({"no-dosage": 1}),
+    }
+
+
+def test_embeddings_travel_only_in_company_and_wait_for_it_over_windows() -> None:
+    centroids = Centroids()
+
+    def window() -> WindowBuilder:
+        return WindowBuilder(
+            at(0), order=3, description=b"describe", slots=Slots(), length_ms=LENGTH, centroids=centroids
+        )
+
+    one = judgement(embedding=(3, -4))
+    assert "stonechat.answer.embedding" not in judged_values(*[one] * 19, window=window())
+    last = window()
+    assert judged_values(one, window=last)["stonechat.answer.embedding"] == (Kind.VECTOR, 20, 60, -80)
+    assert "stonechat.answer.embedding" in judged_values(window=last)  # looking at it tells nothing
+    centroids.told()
+    assert "stonechat.answer.embedding" not in judged_values(one, window=window())
+
+
+def test_an_embedding_of_another_model_begins_anew() -> None:
+    centroids = Centroids()
+    for _ in range(19):
+        centroids.add(CHAT, (1, 1))
+    for _ in range(20):
+        centroids.add(CHAT, (1, 1, 1))
+    assert dict(centroids.ripe()) == {CHAT: (Kind.VECTOR, 20, 20, 20, 20)}
+
+
+def test_what_a_judged_window_holds_travels() -> None:
+    window = builder()
+    for _ in range(20):
+        window.add_verdict(judgement(embedding=tuple(range(64))))
+    record = replace(window.build(at(60_000)), cover=((7, 1, 1),), start=WALL)
+    assert columns.decode(columns.encode([record])) == [record]
