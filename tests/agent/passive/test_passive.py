@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.agent.passive.servers import Engine, hangs, says, speaking
 from tests.agent.passive.test_parsers import MODELS, PROPS
+from tests.ports import free_port
 
 from stonechat_agent.passive import Facts, Passive, Watched, asking, key_of
 from stonechat_agent.passive.parsers import Answer
@@ -27,7 +28,7 @@ LLAMACPP = {
 class Asked:
     """A ``Passive`` at work, on a clock that a test can put forward, and what it told."""
 
-    def __init__(self, engines: Sequence[Watched]) -> None:
+    def __init__(self, engines: Sequence[Watched], timeout_seconds: float) -> None:
         self.told: list[tuple[str, Facts]] = []
         self.unreached: list[str] = []
         self.in_flight = dict.fromkeys((engine.name for engine in engines), 0)
@@ -38,6 +39,7 @@ class Asked:
             lambda name: self.in_flight[name],
             on_unreached=self.unreached.append,
             monotonic=lambda: time.monotonic() + self.ahead,
+            timeout_seconds=timeout_seconds,
         )
 
     def put_forward(self, seconds: float) -> None:
@@ -47,7 +49,7 @@ class Asked:
             self.passive._changed.notify_all()
 
 
-def soon(until: Callable[[], bool], seconds: float = 5) -> None:
+def soon(until: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < deadline, "it never came"
@@ -58,15 +60,16 @@ def soon(until: Callable[[], bool], seconds: float = 5) -> None:
 def asked() -> Iterator[Callable[..., Asked]]:
     begun: list[Asked] = []
 
-    def begin(*ports: int, key: str = "") -> Asked:
-        one = Asked([Watched(f"e{n}", "127.0.0.1", port, key) for n, port in enumerate(ports)])
+    def begin(*ports: int, key: str = "", timeout_seconds: float = 20.0) -> Asked:
+        watched = [Watched(f"e{n}", "127.0.0.1", port, key) for n, port in enumerate(ports)]
+        one = Asked(watched, timeout_seconds)
         begun.append(one)
         one.passive.start()
         return one
 
     yield begin
     for one in begun:
-        one.passive.stop()
+        one.passive.stop(30)
     assert not [thread for thread in threading.enumerate() if thread.name == "passive"]
 
 
@@ -139,8 +142,11 @@ def test_slots_are_asked_for_only_while_requests_are_under_way(asked: Callable[.
         soon(lambda: one.passive.readings() == [Reading(TOTAL, 2, "e0"), Reading(BUSY, 1, "e0")])
         one.in_flight["e0"] = 0
         assert one.passive.readings() == [Reading(TOTAL, 2, "e0")]
-        time.sleep(0.1)
-        asked_before = len(engine.asked)
+        # A question that was under way, or about to be, comes to its end.
+        asked_before = -1
+        while len(engine.asked) != asked_before:
+            asked_before = len(engine.asked)
+            time.sleep(0.3)
         one.passive.readings()
         time.sleep(0.1)
         assert len(engine.asked) == asked_before
@@ -165,8 +171,8 @@ def test_slots_that_do_not_answer_are_left_alone_for_longer_and_longer(asked: Ca
         for wait in (5, 10, 20):
             before = engine.asked.count("/slots")
             one.passive.readings()
-            soon(lambda before=before: engine.asked.count("/slots") == before + 1)  # type: ignore[misc]
-            time.sleep(0.05)
+            soon(lambda wait=wait: one.passive._states["e0"].slots_wait == wait)  # type: ignore[misc]
+            assert engine.asked.count("/slots") == before + 1
             one.put_forward(wait - 1)
             assert one.passive.readings() == [Reading(TOTAL, 2, "e0")]
             time.sleep(0.05)
@@ -196,13 +202,18 @@ def test_one_that_stays_away_is_told_of_and_one_that_is_slow_to_start_is_not(
             one.put_forward(4)
             time.sleep(0.05)
         assert one.unreached == []
-        one.put_forward(20)
-        soon(lambda: one.unreached == ["e0"])
+
+        def told() -> bool:
+            one.put_forward(20)
+            time.sleep(0.05)
+            return bool(one.unreached)
+
+        soon(told)
+        assert set(one.unreached) == {"e0"}
 
 
 def test_one_that_is_not_there_is_found_when_it_comes(asked: Callable[..., Asked]) -> None:
-    with Engine(LLAMACPP) as engine:
-        port = engine.port
+    port = free_port()
     one = asked(port)
     time.sleep(0.1)
     assert one.told == []
@@ -215,17 +226,17 @@ def test_a_hung_engine_costs_one_question_and_delays_the_others_by_no_more(
     asked: Callable[..., Asked],
 ) -> None:
     with speaking(hangs) as (hung, connections), Engine(LLAMACPP) as engine:
-        began = time.monotonic()
-        one = asked(hung, engine.port)
+        one = asked(hung, engine.port, timeout_seconds=1.0)
         soon(lambda: bool(one.told))
-        assert time.monotonic() - began < 1
         assert one.told[0][0] == "e1"
-        for _ in range(5):
+        soon(lambda: len(connections) == 1)
+        # A minute of its rest, but for what this test takes itself.
+        for _ in range(4):
             one.passive.used("e0")
             one.put_forward(11)
             time.sleep(0.05)
         assert len(connections) == 1
-        one.put_forward(6)
+        one.put_forward(20)
         soon(lambda: len(connections) == 2)
 
 
@@ -266,7 +277,7 @@ def test_nothing_but_the_allowed_paths_is_asked_of_any_kind(asked: Callable[...,
                 time.sleep(0.05)
             kinds.append(one.told[0][1].kind)
             assert set(engine.asked) <= asking.PATHS
-            one.passive.stop()
+            one.passive.stop(30)
     assert kinds == ["llama.cpp", "ollama", "vllm", "lmstudio", "mlx", "unknown"]
     assert "/metrics" not in asking.PATHS
 
@@ -294,10 +305,11 @@ def test_a_fault_in_what_takes_the_facts_ends_nothing(asked: Callable[..., Asked
             [Watched("a", "127.0.0.1", one_engine.port), Watched("b", "127.0.0.1", other.port)],
             on_facts,
             lambda name: 0,
+            timeout_seconds=20.0,
         )
         passive.start()
         soon(lambda: len(told) == 2)
-        passive.stop()
+        passive.stop(30)
 
 
 def test_without_engines_there_is_no_thread() -> None:
