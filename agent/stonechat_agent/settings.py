@@ -110,6 +110,43 @@ class Window:
             yield Conflict("length", "must divide a day into equal windows", 'such as "60s", "5m" or "1h"')
 
 
+@dataclass(frozen=True)
+class Scoring:
+    """How answers are judged by models and guidelines, in a process of its own that is there while it has work."""
+
+    enabled: bool = option(
+        kinds.boolean(), True, "whether they are; the checks that need no model are made in any case"
+    )
+    when: str = option(
+        kinds.one_of("idle", "always"),
+        "idle",
+        '"idle": not while an engine works; answers wait meanwhile. "always": at any time, at idle priority',
+    )
+    sample: float = option(
+        kinds.number(0, 1),
+        0.05,
+        "share of answers that the large model sees whatever they are like, from which rates are estimated",
+    )
+    models: tuple[str, ...] = option(
+        kinds.absolute_paths(16), [], "folders of models of your own, each with its card.toml"
+    )
+    max_memory_bytes: int = option(
+        kinds.size("32MiB", "16GiB"), "160MiB", "memory beyond which the process is ended and started anew"
+    )
+    exit_after_ns: int = option(
+        kinds.duration("1s", "1d"), "2m", "time without an answer to judge after which the process ends"
+    )
+    max_backlog_bytes: int = option(
+        kinds.size("256KiB", "1GiB"), "4MiB", "bound of the texts that wait; some are lost beyond it"
+    )
+    max_temperature: int = option(
+        kinds.integer(20, 150), 85, "degrees Celsius of the processor from which answers wait"
+    )
+    min_battery: int = option(
+        kinds.integer(0, 100), 20, "percent of charge below which answers wait, on battery"
+    )
+
+
 MOST_GUIDELINES = MAX_TALLY_KEYS
 """A window counts by so many names: with more, some guidelines would be counted as ``other``."""
 
@@ -277,6 +314,7 @@ class Settings:
     engines: tuple[Engine, ...] = config.tables(Engine, key="engine")
     sampling: Sampling = config.table(Sampling)
     window: Window = config.table(Window)
+    scoring: Scoring = config.table(Scoring)
     guidelines: tuple[Guideline, ...] = config.tables(Guideline, key="guideline", least=0)
     privacy: Privacy = config.table(Privacy)
     journal: Journal = config.table(Journal)

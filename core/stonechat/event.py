@@ -39,6 +39,11 @@ class EventKind:
     ENGINE_CHANGED = "engine_changed"  # its build, its model or how that is loaded
     FLAGGED = "flagged"  # answers beyond a head's threshold
     GUIDELINE_BROKEN = "guideline_broken"
+    SCORER_RESTARTED = "scorer_restarted"  # it crashed or hung
+    SCORER_OVER_MEMORY = "scorer_over_memory"
+    SCORER_GAVE_UP = "scorer_gave_up"  # it fails whenever it is started, and is tried seldom
+    SCORER_BACK = "scorer_back"  # after that
+    SCORER_IMPAIRED = "scorer_impaired"  # by a model or a guideline that cannot be used
     # Raised by the collector
     DUPLICATE_IDENTITY = "duplicate_identity"
     PARTIAL_OVERLAP = "partial_overlap"

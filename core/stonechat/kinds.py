@@ -149,6 +149,21 @@ def absolute_path() -> Kind[str]:
     return string(r"(/[^\0\n]{0,4095})?", "an absolute path")
 
 
+def absolute_paths(limit: int) -> Kind[tuple[str, ...]]:
+    """A list of at most ``limit`` paths as text that start with "/"."""
+    expected = f'a list of at most {limit} absolute paths such as ["/etc/stonechat/models/spam"]'
+    one = re.compile(r"/[^\0\n]{0,4095}")
+
+    def read(value: object) -> tuple[str, ...]:
+        if not isinstance(value, list | tuple) or len(value) > limit:
+            raise TypeError
+        if not all(isinstance(path, str) and one.fullmatch(path) for path in value):
+            raise TypeError
+        return tuple(value)
+
+    return Kind("list", expected, read, lambda v: toml_text(list(v)))
+
+
 def one_of(*names: str) -> Kind[str]:
     """One of a closed set of words."""
     expected = "one of " + ", ".join(f'"{name}"' for name in names)

@@ -70,6 +70,31 @@ def _score(attributes: Attributes) -> str:
     return "" if score is None else f", score {score:.2f}"
 
 
+def _scorer_restarted(key: str, attributes: Attributes) -> str:
+    how = {"killed": "was killed", "crashed": "crashed", "hung": "hung", "not_started": "could not be started"}
+    failed = how.get(attributes["reason"], "ended before its time")
+    return f"the scorer {failed}, and is started again after {_span(1000 * attributes['wait_seconds'])}"
+
+
+def _scorer_over_memory(key: str, attributes: Attributes) -> str:
+    memory, bound = (attributes[name] / 1048576 for name in ("memory", "max_memory"))
+    wait = _span(1000 * attributes["wait_seconds"])
+    return f"the scorer had {memory:.0f} MiB of {bound:.0f}, was ended and is started again after {wait}"
+
+
+def _scorer_gave_up(key: str, attributes: Attributes) -> str:
+    return (
+        f"the scorer fails whenever it is started ({_words(attributes['reason'])}) "
+        f"and is tried every {_span(1000 * attributes['wait_seconds'])}; answers go unjudged"
+    )
+
+
+def _scorer_impaired(key: str, attributes: Attributes) -> str:
+    faults = attributes["faults"]
+    many = "a model or a guideline" if faults == 1 else f"{faults} models or guidelines"
+    return f"the scorer works without {many}: stonechat status says why"
+
+
 def _rejected(key: str, attributes: Attributes) -> str:
     reason = attributes.get("reason")
     return f"the collector took no {key}" + (f": {_words(str(reason))}" if reason else "")
@@ -123,6 +148,11 @@ _SENTENCES: dict[str, Callable[[str, Attributes], str]] = {
     EventKind.ENGINE_CHANGED: _engine_changed,
     EventKind.FLAGGED: _flagged,
     EventKind.GUIDELINE_BROKEN: _guideline_broken,
+    EventKind.SCORER_RESTARTED: _scorer_restarted,
+    EventKind.SCORER_OVER_MEMORY: _scorer_over_memory,
+    EventKind.SCORER_GAVE_UP: _scorer_gave_up,
+    EventKind.SCORER_BACK: lambda key, attributes: "the scorer judges answers again",
+    EventKind.SCORER_IMPAIRED: _scorer_impaired,
     EventKind.DUPLICATE_IDENTITY: lambda key, attributes: (
         "two machines use this device's id at the same time"
     ),
