@@ -6,10 +6,11 @@ logistic regression on rows whose source neither model had seen, every source co
 never negative, so that a higher logit never lowers a verdict. What is published of the combination is cross-fitted: the
 rows of a fold are combined by weights learned on the other folds.
 
-    python -m train.judges.combine --scores DIR --out models/train/judges/folds.json
+    python -m train.judges.combine --work build/judges --out models/train/judges/folds.json
 
-`DIR` holds `encoder_fold*.npz`, `glance_fold*.npz` and `floor_fold*.npz` (`scored`). Seconds on one core; the folds
-themselves take hours.
+`--work` holds `fold*.npz` of `train.judges.train` (encoder and floor) and `glance_fold*.npz` of `train.glance`. Seconds
+on one core; the folds themselves take hours. The project's own examples are scored in every fold: their held-out
+templates count in learning the weights, and in the table they are no source left out.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import metrics
-from .scored import Scored, joined, read
+from .own import PREFIX
+from .rows import Row, key
+from .scored import Scored
+from .sources import HEADS
 
 Floats = NDArray[np.float64]
 
-#: Rows of one source that count; the lowest by their keys, which are hashes. A source of 20,000 is no better evidence
-#: of what a judge does on new ones than a source of 1,500.
-MOST = 1500
 #: A source counts as won or lost where it has so many rows of each class.
 FEWEST = 25
 #: Pull of the weights towards 0. Only keeps them finite where a head is separated perfectly.
@@ -138,72 +139,150 @@ def cross_fitted(
     return out
 
 
-def capped(part: Scored, most: int) -> NDArray[np.int64]:
-    """Places of at most `most` rows of each source, always the same ones."""
-    order = np.argsort(np.frombuffer(part.keys.tobytes(), dtype="S16"), kind="stable")
-    taken: dict[str, int] = {}
-    kept = []
-    for at in order:
-        source = str(part.sources[at])
-        taken[source] = taken.get(source, 0) + 1
-        if taken[source] <= most:
-            kept.append(at)
-    return np.sort(np.array(kept, dtype=np.int64))
+def save_glance(path: Path, rows: Sequence[Row], logits: ArrayLike) -> None:
+    """Write tier 1's logits of rows, shape (rows, heads), so that `fold_scores` finds them by prompt and response.
+
+    Raises:
+        ValueError: the shape does not fit.
+    """
+    values = np.asarray(logits, dtype=np.float32)
+    if values.shape != (len(rows), len(HEADS)):
+        raise ValueError(f"logits {values.shape}: expected ({len(rows)}, {len(HEADS)})")
+    np.savez_compressed(
+        path, keys=np.array([key(row.prompt, row.response).hex() for row in rows]), logits=values
+    )
 
 
-def table(
-    encoder: Sequence[Scored], glance: Sequence[Scored], floor: Sequence[Scored], most: int = MOST
-) -> dict[str, Any]:
-    """ROC-AUC by head and source left out, and the weights.
+class FoldScores(NamedTuple):
+    """Rows of all folds, each judged by models that never saw its source; arrays of (rows,) and (rows, heads)."""
+
+    sources: NDArray[np.str_]
+    folds: NDArray[np.int64]
+    labels: Floats
+    floor: Floats
+    glance: Floats
+    """NaN where tier 1 did not judge the row."""
+    encoder: Floats
+
+    def take(self, chosen: NDArray[np.bool_]) -> FoldScores:
+        return FoldScores(
+            self.sources[chosen],
+            self.folds[chosen],
+            self.labels[chosen],
+            self.floor[chosen],
+            self.glance[chosen],
+            self.encoder[chosen],
+        )
+
+
+def fold_scores(work: Path) -> FoldScores:
+    """Read what the folds left in `work`.
+
+    Raises:
+        FileNotFoundError: there is no fold.
+    """
+    paths = sorted(work.glob("fold*.npz"))
+    if not paths:
+        raise FileNotFoundError(f"{work}: no fold*.npz: run train.judges.train --stage folds first")
+    parts = []
+    for path in paths:
+        scored = Scored.load(path)
+        number = int(path.stem.removeprefix("fold"))
+        parts.append(
+            FoldScores(
+                scored.names,
+                np.full(len(scored.names), number, dtype=np.int64),
+                scored.labels.astype(np.float64),
+                scored.floor.astype(np.float64),
+                _of_glance(work / f"glance_{path.name}", scored),
+                scored.encoder.astype(np.float64),
+            )
+        )
+    return FoldScores(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+
+
+def _of_glance(path: Path, scored: Scored) -> Floats:
+    found = np.full(scored.encoder.shape, np.nan)
+    if path.is_file():
+        with np.load(path, allow_pickle=False) as held:
+            place = {str(name): at for at, name in enumerate(held["keys"])}
+            logits = held["logits"]
+        for at, name in enumerate(scored.keys):
+            if str(name) in place:
+                found[at] = logits[place[str(name)]]
+    return found
+
+
+def weights(scores: FoldScores) -> dict[str, Weights]:
+    """The weights of each head that can be learned: both classes are there, and both tiers judged the rows."""
+    found = {}
+    for column, head in enumerate(HEADS):
+        there = _known(scores, column) & ~np.isnan(scores.glance[:, column])
+        part = scores.take(there)
+        labels = part.labels[:, column]
+        if len(np.unique(labels >= 0.5)) == 2:
+            found[head] = fit(part.encoder[:, column], part.glance[:, column], labels, even(part.sources))
+    return found
+
+
+def _known(scores: FoldScores, column: int) -> NDArray[np.bool_]:
+    return np.asarray(~np.isnan(scores.labels[:, column]))
+
+
+def table(scores: FoldScores) -> dict[str, Any]:
+    """ROC-AUC by head and source left out.
 
     Returns:
-        ``{"heads": {head: {"pooled": row, "pooled, both": row, "sources": {source: row}, "won": n, "of": n}},
-        "weights": {head: {"judge", "glance", "shift"}}, "most": most}``, where a row is ``{"rows", "positives",
-        "floor", "glance", "encoder", "combined"}`` with None where one class is there. `won` counts the sources, of
-        `of` with at least `FEWEST` rows of each class, on which the combination ranks better than the floor. `pooled`
-        counts every row, among them sources of one class; `pooled, both` only sources that hold both, and is the
-        stricter.
+        ``{head: {"pooled": row, "pooled, both": row, "sources": {source: row}, "won": n, "of": n, "own": row}}``, a row
+        being ``{"rows", "positives", "floor", "glance", "encoder", "combined"}`` with None where one class is there or
+        a model did not judge. `won` counts the sources, of `of` with at least `FEWEST` rows of each class, on which the
+        combination (the encoder, where there is none) ranks better than the floor. `pooled` counts every row, among
+        them sources of one class; `pooled, both` only sources that hold both, and is the stricter. `own` is of the own
+        examples' held-out templates, whose kinds were in training.
     """
-    both, (glances, floors), folds = joined(encoder, glance, floor)
-    kept = capped(both, most)
-    sources, folds = both.sources[kept], folds[kept]
-    heads: dict[str, Any] = {}
-    weights: dict[str, Any] = {}
-    for column, head in enumerate(both.heads):
-        labels = both.labels[kept, column].astype(np.float64)
+    found = {}
+    for column, head in enumerate(HEADS):
+        part = scores.take(_known(scores, column))
+        labels = part.labels[:, column]
         logits = {
-            "floor": floors[kept, column].astype(np.float64),
-            "glance": glances[kept, column].astype(np.float64),
-            "encoder": both.logits[kept, column].astype(np.float64),
+            "floor": part.floor[:, column],
+            "glance": part.glance[:, column],
+            "encoder": part.encoder[:, column],
+            "combined": _combined(part, column),
         }
-        there = ~np.isnan(labels) & ~np.isnan(logits["encoder"]) & ~np.isnan(logits["glance"])
-        if len(np.unique(labels[there] >= 0.5)) < 2 or len(np.unique(folds[there])) < 2:
-            continue
-        wanted, names = labels[there], sources[there]
-        logits = {name: values[there] for name, values in logits.items()}
-        try:
-            logits["combined"] = cross_fitted(
-                logits["encoder"], logits["glance"], wanted, names, folds[there]
-            )
-        except ValueError:
-            # The labels of this head lie in one fold: what is learned there cannot be tried elsewhere.
-            logits["combined"] = logits["encoder"]
-        weights[head] = {
-            name: round(value, 4)
-            for name, value in fit(logits["encoder"], logits["glance"], wanted, even(names))._asdict().items()
-        }
-        heads[head] = _measured(wanted, names, logits)
-    return {"heads": heads, "weights": weights, "most": most}
+        own = np.char.startswith(part.sources.astype(np.str_), PREFIX)
+        if len(np.unique(labels[~own] >= 0.5)) == 2:
+            found[head] = _measured(labels[~own], part.sources[~own], {n: v[~own] for n, v in logits.items()})
+            found[head]["own"] = _row(labels[own], {name: values[own] for name, values in logits.items()})
+    return found
+
+
+def _combined(part: FoldScores, column: int) -> Floats:
+    judge, glance, labels = part.encoder[:, column], part.glance[:, column], part.labels[:, column]
+    if np.isnan(glance).any():
+        return np.full(len(labels), np.nan)
+    try:
+        return cross_fitted(judge, glance, labels, part.sources, part.folds)
+    except ValueError:
+        # The labels of this head lie in one fold: what is learned there cannot be tried elsewhere.
+        return np.full(len(labels), np.nan)
+
+
+def _row(labels: Floats, logits: dict[str, Floats]) -> dict[str, Any]:
+    def auc(values: Floats) -> float | None:
+        return None if np.isnan(values).any() else _rounded(metrics.roc_auc(labels, values))
+
+    return {"rows": len(labels), "positives": int((labels >= 0.5).sum())} | {
+        name: auc(logits[name]) for name in MODELS
+    }
 
 
 def _measured(labels: Floats, sources: NDArray[Any], logits: dict[str, Floats]) -> dict[str, Any]:
     def row(of: NDArray[np.bool_]) -> dict[str, Any]:
-        return {"rows": int(of.sum()), "positives": int((labels[of] >= 0.5).sum())} | {
-            name: _rounded(metrics.roc_auc(labels[of], logits[name][of])) for name in MODELS
-        }
+        return _row(labels[of], {name: values[of] for name, values in logits.items()})
 
     by_source = {str(name): row(sources == name) for name in sorted(set(sources))}
-    both = np.isin(sources, [name for name, found in by_source.items() if found["combined"] is not None])
+    both = np.isin(sources, [name for name, found in by_source.items() if found["floor"] is not None])
     counted = [
         found
         for found in by_source.values()
@@ -213,57 +292,71 @@ def _measured(labels: Floats, sources: NDArray[Any], logits: dict[str, Floats]) 
         "pooled": row(np.ones(len(labels), dtype=bool)),
         "pooled, both": row(both),
         "sources": by_source,
-        "won": sum(found["combined"] > found["floor"] for found in counted),
+        "won": sum(best(found) > found["floor"] for found in counted),
         "of": len(counted),
     }
+
+
+def best(row: dict[str, Any]) -> float:
+    """The ROC-AUC of what would be shipped: of the combination, or of the encoder where there is none."""
+    value = row["encoder"] if row["combined"] is None else row["combined"]
+    return float(value)
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def text(result: dict[str, Any]) -> str:
-    """The table as it is printed; `-` where only one class is there."""
+def text(found: dict[str, Any]) -> str:
+    """A `table` as it is printed; `-` where only one class is there."""
 
-    def line(name: str, found: dict[str, Any]) -> str:
-        figures = "".join("       -" if found[m] is None else f"{found[m]:8.3f}" for m in MODELS)
-        return f"  {name:<44}{found['rows']:>7}{found['positives']:>7}{figures}"
+    def line(name: str, row: dict[str, Any]) -> str:
+        figures = "".join("        -" if row[m] is None else f"{row[m]:9.3f}" for m in MODELS)
+        return f"  {name:<42}{row['rows']:>7}{row['positives']:>7}{figures}"
 
     lines = []
-    for head, found in result["heads"].items():
-        lines.append(
-            f"{head:<46}{'rows':>7}{'pos':>7}"
-            + "".join(f"{'combined' if m == 'combined' else m:>8}" for m in MODELS)
-        )
-        lines.append(line("pooled", found["pooled"]))
-        lines.append(line("pooled, sources with both classes", found["pooled, both"]))
-        lines += [line(name, row) for name, row in found["sources"].items() if row["combined"] is not None]
-        lines.append(f"  above the floor on {found['won']} of {found['of']} sources")
+    for head, part in found.items():
+        lines.append(f"{head:<44}{'rows':>7}{'pos':>7}" + "".join(f"{name:>9}" for name in MODELS))
+        lines.append(line("pooled", part["pooled"]))
+        lines.append(line("pooled, sources with both classes", part["pooled, both"]))
+        lines += [line(name, row) for name, row in part["sources"].items() if row["floor"] is not None]
+        lines.append(line("own examples, held-out templates", part["own"]))
+        lines.append(f"  above the floor on {part['won']} of {part['of']} sources")
     return "\n".join(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Return the exit code: 0, or 1 where scores are missing."""
+    """Return the exit code: 0, or 1 where no fold is."""
     parser = argparse.ArgumentParser(
         prog="train.judges.combine", description=__doc__.split("\n", maxsplit=1)[0]
     )
-    parser.add_argument("--scores", type=Path, required=True, help="folder of the archives of the folds")
+    parser.add_argument("--work", type=Path, default=Path("build/judges"), help="folder of the folds' logits")
     parser.add_argument("--out", type=Path, help="write table and weights there, as JSON")
-    parser.add_argument(
-        "--most", type=int, default=MOST, help="rows of a source that count (default: %(default)s)"
-    )
     options = parser.parse_args(arguments)
-    parts = {}
-    for model in ("encoder", "glance", "floor"):
-        paths = sorted(options.scores.glob(f"{model}_fold*.npz"))
-        if not paths:
-            print(f"{options.scores}: no {model}_fold*.npz: score the folds first", file=sys.stderr)
-            return 1
-        parts[model] = [read(path) for path in paths]
-    result = table(parts["encoder"], parts["glance"], parts["floor"], options.most)
-    print(text(result))
-    print(json.dumps(result["weights"]))
+    try:
+        scores = fold_scores(options.work)
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 1
+    if np.isnan(scores.glance).any():
+        print(
+            f"{options.work}: tier 1 did not judge every row: the encoder stands alone there", file=sys.stderr
+        )
+    left_out = table(scores)
+    learned = {
+        head: {name: round(value, 4) for name, value in found._asdict().items()}
+        for head, found in weights(scores).items()
+    }
+    print(text(left_out))
+    print(json.dumps(learned))
     if options.out:
+        folds = {
+            str(fold): sorted(
+                {str(n) for n in scores.sources[scores.folds == fold] if not n.startswith(PREFIX)}
+            )
+            for fold in np.unique(scores.folds)
+        }
+        result = {"folds": folds, "weights": learned, "heads": left_out}
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     return 0
 

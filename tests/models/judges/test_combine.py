@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from train.judges import combine, metrics, scored
+from train.judges import combine, metrics
+from train.judges.own import PREFIX
 from train.judges.rows import Row
+from train.judges.scored import Scored
 from train.judges.sources import HEADS
 
 
@@ -88,8 +90,8 @@ def _row(source: str, number: int, toxic: float) -> Row:
     return Row("", f"text {number} of {source}", {"toxic": toxic}, source, source, "train")
 
 
-def _archives(folder: Path, sources: dict[str, int], rows: int) -> None:
-    """Three models over the sources: the floor guesses, the encoder and tier 1 each see half of what matters."""
+def _archives(folder: Path, sources: dict[str, int], rows: int, *, glance: bool = True) -> None:
+    """Three models over the sources: the floor all but guesses, the other two each see half of what matters."""
     rng = np.random.default_rng(1)
     for fold in sorted(set(sources.values())):
         made = [
@@ -99,64 +101,69 @@ def _archives(folder: Path, sources: dict[str, int], rows: int) -> None:
             for number in range(rows)
         ]
         truth = np.array([row.labels["toxic"] for row in made])
+        seen = {}
         for model, noise in (("encoder", 1.5), ("glance", 2.0), ("floor", 4.0)):
-            logits = np.full((len(made), len(HEADS)), np.nan, dtype=np.float32)
+            logits = np.zeros((len(made), len(HEADS)), dtype=np.float32)
             logits[:, 0] = 2 * truth - 1 + rng.normal(0, noise, len(made))
-            scored.save(folder / f"{model}_fold{fold}.npz", made, logits, fold=fold)
+            seen[model] = logits
+        Scored.of(made, seen["encoder"], seen["floor"]).save(folder / f"fold{fold}.npz")
+        if glance:
+            # Another order, and rows that the encoder did not judge.
+            more = [*made[::-1], _row("elsewhere", fold, 1.0)]
+            logits = np.concatenate([seen["glance"][::-1], np.zeros((1, len(HEADS)), np.float32)])
+            combine.save_glance(folder / f"glance_fold{fold}.npz", more, logits)
+
+
+SOURCES = {"one": 0, "two": 1, "three": 2, "four": 0, f"{PREFIX}hate": 1}
 
 
 def test_the_table_counts_each_source_and_writes_weights(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _archives(tmp_path, {"one": 0, "two": 1, "three": 2, "four": 0}, 400)
+    _archives(tmp_path, SOURCES, 300)
     out = tmp_path / "folds.json"
-    assert combine.main(["--scores", str(tmp_path), "--out", str(out), "--most", "300"]) == 0
+    assert combine.main(["--work", str(tmp_path), "--out", str(out)]) == 0
     result = json.loads(out.read_text())
     toxic = result["heads"]["toxic"]
     assert toxic["pooled"]["rows"] == 1200
+    assert toxic["own"]["rows"] == 300
     assert set(toxic["sources"]) == {"one", "two", "three", "four"}
     assert toxic["pooled"]["combined"] > max(toxic["pooled"]["encoder"], toxic["pooled"]["glance"])
     assert (toxic["won"], toxic["of"]) == (4, 4)
     assert set(result["weights"]["toxic"]) == {"judge", "glance", "shift"}
     assert list(result["heads"]) == ["toxic"]
+    assert result["folds"]["0"] == ["four", "one"]
     assert "above the floor on 4 of 4 sources" in capsys.readouterr().out
 
 
-def test_missing_scores_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert combine.main(["--scores", str(tmp_path)]) == 1
-    assert "no encoder_fold*.npz" in capsys.readouterr().err
+def test_without_tier_1_the_encoder_stands_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _archives(tmp_path, SOURCES, 60, glance=False)
+    assert combine.main(["--work", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert "the encoder stands alone" in said.err
+    assert "{}" in said.out
+    toxic = combine.table(combine.fold_scores(tmp_path))["toxic"]
+    assert toxic["pooled"]["combined"] is None
+    assert toxic["won"] == sum(row["encoder"] > row["floor"] for row in toxic["sources"].values())
 
 
-def test_archives_hold_no_text_and_come_back_as_they_were(tmp_path: Path) -> None:
-    rows = [_row("one", number, number % 2) for number in range(5)]
-    logits = np.arange(5 * len(HEADS), dtype=np.float32).reshape(5, len(HEADS))
-    path = tmp_path / "a.npz"
-    scored.save(path, rows, logits, fold=3)
-    back = scored.read(path)
-    assert np.array_equal(back.logits, logits)
-    assert back.sources.tolist() == ["one"] * 5
-    assert (back.fold, back.heads) == (3, HEADS)
-    assert np.isnan(back.labels[:, 1]).all()
-    with np.load(path) as archive:
-        assert not any(b"text" in archive[name].tobytes() for name in archive.files)
-    with pytest.raises(ValueError, match=r"expected \(5, 11\)"):
-        scored.save(path, rows, logits[:, :3], fold=0)
+def test_logits_of_tier_1_meet_their_rows(tmp_path: Path) -> None:
+    _archives(tmp_path, SOURCES, 50)
+    scores = combine.fold_scores(tmp_path)
+    assert len(scores.labels) == 250
+    assert not np.isnan(scores.glance).any()
+    toxic = scores.labels[:, 0] >= 0.5
+    assert metrics.roc_auc(toxic, scores.glance[:, 0]) == pytest.approx(0.76, abs=0.06)
 
 
-def test_rows_that_one_model_lacks_are_left_out(tmp_path: Path) -> None:
-    rows = [_row("one", number, number % 2) for number in range(6)]
-    logits = np.arange(6 * len(HEADS), dtype=np.float32).reshape(6, len(HEADS))
-    scored.save(tmp_path / "a.npz", rows[:4], logits[:4], fold=0)
-    scored.save(tmp_path / "b.npz", rows[5:1:-1], logits[5:1:-1] * 10, fold=0)
-    first, (other,), folds = scored.joined(
-        [scored.read(tmp_path / "a.npz")], [scored.read(tmp_path / "b.npz")]
-    )
-    assert np.array_equal(first.logits, logits[2:4])
-    assert np.array_equal(other, logits[2:4] * 10)
-    assert folds.tolist() == [0, 0]
-    scored.save(tmp_path / "c.npz", rows[:2], logits[:2], fold=0)
-    with pytest.raises(ValueError, match="no row in common"):
-        scored.joined([first], [scored.read(tmp_path / "c.npz")])
+def test_no_fold_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert combine.main(["--work", str(tmp_path)]) == 1
+    assert "no fold*.npz" in capsys.readouterr().err
+
+
+def test_logits_of_another_shape_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected \(1, 11\)"):
+        combine.save_glance(tmp_path / "a.npz", [_row("one", 1, 1.0)], np.zeros((1, 3)))
 
 
 def test_the_measure_of_the_table_is_the_exact_one() -> None:
