@@ -15,7 +15,7 @@ from stonechat.exchange import Exchange
 from stonechat_agent.relay import Relay, listen_sockets
 
 T = TypeVar("T")
-PATIENCE = 10.0
+PATIENCE = 60.0
 
 
 class RunningRelay:

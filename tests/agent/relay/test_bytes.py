@@ -90,15 +90,18 @@ def test_two_small_writes_are_not_held_back_for_an_acknowledgement() -> None:
     """Nagle's algorithm would hold the second one for up to 40 ms, at each such request."""
     with relayed() as (_, client, upstream):
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        began = time.monotonic()
+        took = []
         for _ in range(40):
+            began = time.monotonic()
             client.sendall(b"head")
             time.sleep(0.001)
             client.sendall(b"body")
             assert receive(upstream, 8) == b"headbody"
             upstream.sendall(b"ok")
             assert receive(client, 2) == b"ok"
-        assert time.monotonic() - began < 0.8
+            took.append(time.monotonic() - began)
+        # All but the first would be held back; on a busy machine only some need be quick.
+        assert sorted(took)[4] < 0.03
 
 
 def test_the_client_ends_its_side_and_still_gets_the_answer() -> None:
@@ -162,6 +165,7 @@ def test_a_side_that_does_not_read_makes_the_other_wait(to_client: bool) -> None
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         with client, engine.accept() as upstream:
             source, target = (upstream, client) if to_client else (client, upstream)
+            source.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
             sent = [0]
             sender = threading.Thread(target=send_much, args=(source, sent), daemon=True)
             before = process.memory_info().rss
@@ -175,7 +179,7 @@ def test_a_side_that_does_not_read_makes_the_other_wait(to_client: bool) -> None
             while piece := target.recv(1 << 20):
                 digest.update(piece)
                 size += len(piece)
-            sender.join(10)
+            sender.join(60)
             assert size == MEGABYTES << 20
             assert digest.digest() == hashlib.sha256(BLOCK * MEGABYTES).digest()
             assert process.memory_info().rss - before < 12 << 20

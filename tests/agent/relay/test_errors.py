@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
 import pytest
-from tests.agent.relay.harness import RunningRelay, wait_for
+from tests.agent.relay.harness import PATIENCE, RunningRelay, wait_for
 
 from stonechat.exchange import Exchange, Outcome
 from stonechat_agent.capture import ERROR_TYPES
@@ -88,12 +88,12 @@ def engine(
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join(PATIENCE)
 
 
 def client_of(relay: RunningRelay) -> http.client.HTTPConnection:
     host, port = relay.address[:2]
-    return http.client.HTTPConnection(host, port, timeout=10)
+    return http.client.HTTPConnection(host, port, timeout=PATIENCE)
 
 
 def ask(client: http.client.HTTPConnection, path: str, stream: bool = False) -> None:
@@ -401,11 +401,12 @@ def test_an_engine_that_never_answers_is_an_abort_once_its_client_gives_up(path:
     given_up = threading.Event()
 
     def behave(handler: Handler) -> None:
-        given_up.wait(10)
+        given_up.wait(PATIENCE)
 
     with engine(behave) as (relay, client):
         client.timeout = 0.1
         ask(client, path)
+        wait_for(lambda: relay.relay.stats.capture.in_flight == 1)
         with pytest.raises(TimeoutError):
             client.getresponse()
         assert not relay.exchanges, "the relay itself waits as long as the client does"
@@ -458,7 +459,7 @@ def test_what_the_relay_refuses_itself_has_its_type_in_every_dialect(path: str, 
         began = time.monotonic()
         ask(client, path)
         answer = client.getresponse()
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < PATIENCE / 2
         assert answer.status == (503 if kind == "relay_full" else 502)
         error = json.loads(answer.read())["error"]
         assert isinstance(error, str) == path.startswith(("/api/chat", "/api/generate", "/api/embed"))

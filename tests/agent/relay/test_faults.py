@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.agent.capture.corpus import CORPUS, summary
 from tests.agent.relay.harness import (
+    PATIENCE,
     RawEngine,
     RunningRelay,
     receive,
@@ -69,7 +70,7 @@ def test_an_engine_that_is_down_gives_an_error_in_the_dialects_shape(path: str, 
         began = time.monotonic()
         client.sendall(ask(path))
         head, body = split_answer(receive_all(client))
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < PATIENCE / 2
         assert head.startswith(b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\n")
         message = body["error"] if shape == "ollama" else body["error"]["message"]
         assert "Connection refused" in message
@@ -100,7 +101,7 @@ def test_a_large_request_gets_the_error_whole_though_its_body_is_not_wanted() ->
         head, body = split_answer(receive_all(client))
         assert head.startswith(b"HTTP/1.1 502")
         assert body["error"]["type"] == "engine_refused"
-        sender.join(5)
+        sender.join(PATIENCE)
 
 
 def test_a_request_whose_client_has_ended_its_side_is_refused_all_the_same() -> None:
@@ -183,11 +184,9 @@ def test_a_reset_by_the_client_reaches_the_engine_at_once() -> None:
         receive(upstream, len(ask()))
         upstream.sendall(STREAM_HEAD + CHUNK)
         receive(client, len(STREAM_HEAD + CHUNK))
-        began = time.monotonic()
         reset(client)
         with pytest.raises(ConnectionResetError):
-            upstream.recv(1)
-        assert time.monotonic() - began < 0.2
+            upstream.recv(1)  # though the engine says nothing more
         exchange = relay.exchange()
         assert exchange.outcome is Outcome.ABORTED
         assert exchange.error_type is None
@@ -203,10 +202,15 @@ def test_a_client_that_closes_in_the_middle_stops_the_engine_within_two_tokens()
         receive(client, len(STREAM_HEAD))
         client.close()
         assert upstream.recv(1) == b"", "the end of the client's side is passed on"
-        with pytest.raises((ConnectionResetError, BrokenPipeError)):
-            for _ in range(4):
+        stats = relay.relay.stats
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            for number in (1, 2):
+                read = len(STREAM_HEAD) + number * len(CHUNK)
                 upstream.sendall(CHUNK)
-                time.sleep(0.05)
+                wait_for(lambda read=read: stats.bytes_to_client == read or not stats.connections_open)  # type: ignore[misc]
+        wait_for(lambda: stats.connections_open == 0)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            upstream.sendall(CHUNK)
         assert relay.exchange().outcome is Outcome.ABORTED
 
 
@@ -319,7 +323,7 @@ def test_an_exchange_under_way_ends_before_the_relay_stops() -> None:
         with relay.connect() as idle, engine.accept(), relay.connect() as client, engine.accept() as upstream:
             client.sendall(ask())
             receive(upstream, len(ask()))
-            stopped = relay.stop(5)
+            stopped = relay.stop(PATIENCE)
             assert idle.recv(1) == b"", "an idle connection is closed"
             with pytest.raises(ConnectionRefusedError):
                 relay.connect()
@@ -328,7 +332,7 @@ def test_an_exchange_under_way_ends_before_the_relay_stops() -> None:
             assert not stopped.done()
             upstream.sendall(b"0\r\n\r\n")
             assert receive_all(client) == b"0\r\n\r\n"
-            stopped.result(2)
+            stopped.result(PATIENCE)
         assert relay.exchange().status == 200
 
 
@@ -336,17 +340,17 @@ def test_a_request_that_is_no_exchange_ends_before_the_relay_stops_too() -> None
     with relayed() as (relay, client, upstream):
         client.sendall(b"GET /health HTTP/1.1\r\n\r\n")
         receive(upstream, 24)
-        stopped = relay.stop(5)
+        stopped = relay.stop(PATIENCE)
         upstream.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         assert receive_all(client).endswith(b"ok")
-        stopped.result(2)
+        stopped.result(PATIENCE)
 
 
 def test_what_has_not_ended_by_the_deadline_is_reset() -> None:
     with relayed() as (relay, client, upstream):
         client.sendall(ask())
         receive(upstream, len(ask()))
-        relay.stop(0.1).result(2)
+        relay.stop(0.1).result(PATIENCE)
         with pytest.raises(ConnectionResetError):
             client.recv(1)
         assert relay.exchange().outcome is Outcome.ABORTED
