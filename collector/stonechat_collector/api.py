@@ -140,7 +140,9 @@ def _api(store: Store, clock: Callable[[], int], changes: Changes) -> APIRouter:
         model: Annotated[str | None, Query(pattern=_WORD)] = None,
         outcome: Annotated[Literal["ok", "error", "aborted"] | None, Query()] = None,
         error_type: Annotated[str | None, Query(pattern=_WORD)] = None,
-        finding: Annotated[str | None, Query(pattern=_WORD, description='"any": any finding')] = None,
+        finding: Annotated[
+            str | None, Query(pattern=_WORD, description='"any": any; "flagged": any that flags')
+        ] = None,
         min_duration_seconds: Annotated[float | None, Query(ge=0, le=1e9)] = None,
         min_ttft_seconds: Annotated[float | None, Query(ge=0, le=1e9)] = None,
         q: Annotated[str | None, Query(min_length=1, max_length=200, description="in the texts")] = None,

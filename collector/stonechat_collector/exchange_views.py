@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, or_, select
 
-from stonechat.exchange import is_flagged
+from stonechat.exchange import MILD_FINDINGS, is_flagged
 from stonechat.exchange_row import FIELDS
 from stonechat_collector import schema
 from stonechat_collector.exchanges import MAX_TEXT
@@ -77,7 +77,7 @@ class Filter:
     outcome: str | None = None
     error_type: str | None = None
     finding: str | None = None
-    """A judgement beyond its threshold; "any": any."""
+    """A judgement beyond its threshold; "any": any; "flagged": any that flags, which `MILD_FINDINGS` do not."""
     min_duration: int | None = None
     min_ttft: int | None = None
     from_ms: int | None = None
@@ -186,6 +186,9 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
             found.append(table.c[name] == value)
     if wanted.finding == "any":
         found.append(table.c.findings.is_not(None))
+    elif wanted.finding == "flagged":
+        alone = [f" {name} " for name in MILD_FINDINGS]
+        found.append(and_(table.c.findings.is_not(None), table.c.findings.not_in(alone)))
     elif wanted.finding is not None:
         found.append(table.c.findings.contains(f" {wanted.finding} ", autoescape=True))
     for name, least in (("duration", wanted.min_duration), ("ttft", wanted.min_ttft)):

@@ -1,8 +1,12 @@
 """Taking exchanges that devices tell of, one by one and beside all totals, and keeping their number bounded.
 
-An exchange that is there already is passed over: devices send again what a broker did not acknowledge. What is kept of
-a device is bounded in number, and its texts in characters; the earliest taken go first, by the collector's own clock,
-because a device may claim any time. Texts stand in a table of their own, so that they can go before their exchange.
+An exchange that is there already is passed over: devices send again what a broker did not acknowledge. One that has
+more judgements than what is there takes its place: a model's verdict may come after the exchange was told. As
+judgements are only ever added, the order in which the two come does not matter.
+
+What is kept of a device is bounded in number, and its texts in characters; the earliest taken go first, by the
+collector's own clock, because a device may claim any time. Texts stand in a table of their own, so that they can go
+before their exchange.
 """
 
 from __future__ import annotations
@@ -10,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, select
+from sqlalchemy import Connection, Table, delete, func, select, update
 
 from stonechat import exchange_texts
 from stonechat.exchange_texts import Texts
-from stonechat.wire import ExchangeBatch
+from stonechat.wire import ExchangeBatch, Told
 from stonechat_collector import schema
 from stonechat_collector.messages import plain
 from stonechat_collector.store import insert_all
@@ -39,46 +43,93 @@ class Exchanges:
         self._batches.setdefault(device, []).append(batch)
 
     def write(self, connection: Connection, now: int) -> dict[str, int]:
-        """Write what is new, and return what became of all: counts by ``exchanges`` and ``exchanges_repeated``.
+        """Write what is new, and return what became of all: counts by ``exchanges``, ``exchanges_updated`` and
+        ``exchanges_repeated``.
 
         The caller holds the devices' rows, so that nobody else writes theirs.
         """
-        counts = {"exchanges": 0, "exchanges_repeated": 0}
+        counts = {"exchanges": 0, "exchanges_updated": 0, "exchanges_repeated": 0}
         for device, batches in self._batches.items():
             told = [(item, batch) for batch in batches for item in batch.exchanges]
             known = _known(connection, device, [item.row["id"] for item, _ in told])
-            rows, texts = [], []
+            taken: dict[str, tuple[Told, ExchangeBatch]] = {}
+            most = dict(known)
             for item, batch in told:
-                if item.row["id"] in known:
+                id, judgements = item.row["id"], judgements_of(item.row)
+                if judgements <= most.get(id, -1):
                     counts["exchanges_repeated"] += 1
                     continue
-                known.add(item.row["id"])
-                given = {"chosen": item.chosen, "kept": item.kept, **batch.privacy._asdict()}
-                rows.append(_row(device, item.row, now, given, has_texts=bool(item.texts)))
-                if item.texts:
-                    texts.append(_texts(device, item.row["id"], now, batch.privacy.upload, item.texts))
-            insert_all(connection, schema.exchanges, rows)
+                counts["exchanges_repeated"] += id in taken
+                most[id], taken[id] = judgements, (item, batch)
+            rows = {id: _row(device, item, batch, now) for id, (item, batch) in taken.items()}
+            insert_all(connection, schema.exchanges, [row for id, row in rows.items() if id not in known])
+            _update(connection, device, [row for id, row in rows.items() if id in known])
+            texts = _new_texts(connection, device, taken, known, now)
             insert_all(connection, schema.exchange_texts, texts)
-            counts["exchanges"] += len(rows)
-            if rows:
+            updated = len(known.keys() & rows.keys())
+            counts["exchanges_updated"] += updated
+            counts["exchanges"] += len(rows) - updated
+            if len(rows) > updated:
                 _bound_number(connection, device)
             if texts:
                 _bound_texts(connection, device)
         return counts
 
 
-def _known(connection: Connection, device: str, ids: Sequence[str]) -> set[str]:
+def judgements_of(row: Mapping[str, Any]) -> int:
+    """How many judgements an exchange has. Verdicts only ever add some, so of two versions the later one has more."""
+    return len(row.get("scores") or ()) + len(row.get("findings") or ())
+
+
+def _known(connection: Connection, device: str, ids: Sequence[str]) -> dict[str, int]:
+    """Those of the exchanges that are there, with the number of their judgements."""
     table = schema.exchanges
-    found: set[str] = set()
+    found: dict[str, int] = {}
     for at in range(0, len(ids), _IN_LIMIT):
-        query = select(table.c.id).where(table.c.device == device, table.c.id.in_(ids[at : at + _IN_LIMIT]))
-        found.update(connection.scalars(query))
+        wanted = table.c.id.in_(ids[at : at + _IN_LIMIT])
+        query = select(table.c.id, table.c.fields).where(table.c.device == device, wanted)
+        found.update((id, judgements_of(fields)) for id, fields in connection.execute(query))
     return found
 
 
-def _row(
-    device: str, row: Mapping[str, Any], now: int, given: Mapping[str, str], *, has_texts: bool
-) -> dict[str, Any]:
+def _update(connection: Connection, device: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write exchanges anew that were judged since they were taken. When that was, and that texts came, stays."""
+    table = schema.exchanges
+    for row in rows:
+        values = {
+            name: value for name, value in row.items() if name not in ("device", "id", "received", "texts")
+        }
+        if row["texts"]:
+            values["texts"] = True
+        connection.execute(
+            update(table).where(table.c.device == device, table.c.id == row["id"]).values(values)
+        )
+
+
+def _new_texts(
+    connection: Connection,
+    device: str,
+    taken: Mapping[str, tuple[Told, ExchangeBatch]],
+    known: Mapping[str, int],
+    now: int,
+) -> list[dict[str, Any]]:
+    """The texts that came with exchanges and are not there yet."""
+    given = {id: (item.texts, batch) for id, (item, batch) in taken.items() if item.texts}
+    table = schema.exchange_texts
+    again = [id for id in given if id in known]
+    there: set[str] = set()
+    for at in range(0, len(again), _IN_LIMIT):
+        wanted = table.c.id.in_(again[at : at + _IN_LIMIT])
+        there.update(connection.scalars(select(table.c.id).where(table.c.device == device, wanted)))
+    return [
+        _texts(device, id, now, batch.privacy.upload, texts)
+        for id, (texts, batch) in given.items()
+        if id not in there and texts
+    ]
+
+
+def _row(device: str, item: Told, batch: ExchangeBatch, now: int) -> dict[str, Any]:
+    row = item.row
     findings = row.get("findings")
     return {
         "device": device,
@@ -91,8 +142,10 @@ def _row(
         },
         "findings": f" {' '.join(findings)} " if findings else None,
         "fields": dict(row),
-        **given,
-        "texts": has_texts,
+        "chosen": item.chosen,
+        "kept": item.kept,
+        **batch.privacy._asdict(),
+        "texts": bool(item.texts),
     }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stonechat import sketch
+from stonechat import answers, sketch
 from stonechat.catalog import BY_ID, Kind, metric_id
 from stonechat.records import DEVICE, Record, Series
 from stonechat.values import Value, fold, tally_counts
@@ -63,6 +63,10 @@ RECENT_FIGURES = (
     "duration_p95_seconds",
     "input_tokens",
     "output_tokens",
+    "answers_checked",
+    "judged_ratio",
+    "flagged_ratio",
+    "guidelines_broken",
     "span_seconds",
 )
 """Figures of the exchanges of the recent span, ``span_seconds`` of which were observed."""
@@ -148,7 +152,8 @@ def recent_of(values: Iterable[tuple[Series, int, Value]], observed_ms: int) -> 
     """The figures of the exchanges in a span: `RECENT_FIGURES` of all of them together.
 
     ``series`` holds the same for each engine, model and operation, the busiest first; ``model`` and ``engine`` are the
-    busiest one's. Only figures that are known are there.
+    busiest one's; ``answers`` is what is known of the answers, as ``answers_figures`` has it. Only figures that are
+    known are there.
 
     Args:
         values: (series, metric, value) of the roll-up's buckets, in any order.
@@ -161,6 +166,8 @@ def recent_of(values: Iterable[tuple[Series, int, Value]], observed_ms: int) -> 
             _add(everything, metric, value)
             _add(by_series.setdefault(series, {}), metric, value)
     figures = {"span_seconds": _rounded(observed_ms / 1000), **_exchanges(everything)}
+    if answers.METRICS & everything.keys():
+        figures["answers"] = answers_figures(answers.answers_of(everything))
     rows = [{**series._asdict(), **_exchanges(merged)} for series, merged in by_series.items()]
     rows.sort(key=lambda row: (-(row.get("exchanges") or 0), row["engine"], row["model"], row["operation"]))
     if rows:
@@ -169,13 +176,40 @@ def recent_of(values: Iterable[tuple[Series, int, Value]], observed_ms: int) -> 
     return figures
 
 
+def answers_figures(found: answers.Answers) -> dict[str, Any]:
+    """What is known of answers as a plain dict: each model's count, reasons, findings, rates and guidelines by name."""
+    return {
+        "checked": found.checked,
+        "judged": dict(found.judged),
+        "judged_ratio": None if found.judged_ratio is None else _rounded(found.judged_ratio),
+        "skipped": dict(found.skipped),
+        "findings": dict(found.findings),
+        "flagged_ratio": None if found.flagged_ratio is None else _rounded(found.flagged_ratio),
+        "heads": {
+            name: {"flagged_ratio": _rounded(ratio), "mean": _rounded(found.means[name])}
+            for name, ratio in found.flag_ratios.items()
+        },
+        "guidelines": {
+            name: {"held": found.held.get(name), "broken": found.broken.get(name, 0)}
+            for name in sorted({*found.held, *found.broken})
+        },
+    }
+
+
 def _add(merged: dict[int, Value], metric: int, value: Value) -> None:
     mine = merged.get(metric)
     if mine is None:
         merged[metric] = value
-    # Sketches of another accuracy stand beside the newest catalogue's in a bucket; they cannot be added.
-    elif mine[0] == value[0] and (mine[0] != Kind.SKETCH or mine[1] == value[1]):
+    # Those that cannot be added stand beside the newest catalogue's in a bucket.
+    elif mine[0] == value[0] and _alike(mine, value):
         merged[metric] = fold(mine, value)
+
+
+def _alike(one: Value, other: Value) -> bool:
+    """Whether two values of one kind can be added: sketches of one accuracy, histograms of as many bins."""
+    if one[0] == Kind.SKETCH:
+        return one[1] == other[1]
+    return one[0] != Kind.HISTOGRAM or len(one) == len(other)
 
 
 def _exchanges(merged: Mapping[int, Value]) -> dict[str, Any]:
@@ -196,6 +230,14 @@ def _exchanges(merged: Mapping[int, Value]) -> dict[str, Any]:
     for name, metric in (("input_tokens", INPUT_TOKENS), ("output_tokens", OUTPUT_TOKENS)):
         if _is(merged, metric, Kind.SKETCH):
             figures[name] = merged[metric][3]
+    judged = answers.answers_of(merged)
+    if judged.checked is not None:
+        figures["answers_checked"] = judged.checked
+    for name, ratio in (("judged_ratio", judged.judged_ratio), ("flagged_ratio", judged.flagged_ratio)):
+        if ratio is not None:
+            figures[name] = _rounded(ratio)
+    if judged.held or judged.broken:
+        figures["guidelines_broken"] = sum(judged.broken.values())
     return figures
 
 
@@ -206,8 +248,9 @@ _QUANTILES = (
     ("duration_p50_seconds", DURATION, 0.5, 1e-6),
     ("duration_p95_seconds", DURATION, 0.95, 1e-6),
 )
-_RECENT = frozenset(
-    (EXCHANGES, FAILED, ABORTED, CUT, TTFT, DURATION, DECODE_RATE, INPUT_TOKENS, OUTPUT_TOKENS)
+_RECENT = (
+    frozenset((EXCHANGES, FAILED, ABORTED, CUT, TTFT, DURATION, DECODE_RATE, INPUT_TOKENS, OUTPUT_TOKENS))
+    | answers.METRICS
 )
 
 

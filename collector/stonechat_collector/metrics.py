@@ -27,6 +27,7 @@ _COUNTERS: tuple[tuple[str, str, str], ...] = (
     ("records", "stonechat_collector_records_total", "Records of windows stored."),
     ("events", "stonechat_collector_events_total", "Events of devices stored."),
     ("exchanges", "stonechat_collector_exchanges_total", "Single exchanges stored."),
+    ("exchanges_updated", "stonechat_collector_exchanges_updated_total", "Single exchanges judged anew."),
     (
         "exchanges_repeated",
         "stonechat_collector_exchanges_repeated_total",
@@ -43,6 +44,9 @@ _FLEET: tuple[tuple[str, str, str], ...] = (
     ("ttft_p50_seconds", "stonechat_fleet_recent_ttft_p50_seconds", "Time to first token, median."),
     ("ttft_p95_seconds", "stonechat_fleet_recent_ttft_p95_seconds", "Time to first token, 95th percentile."),
     ("tokens_per_second", "stonechat_fleet_recent_tokens_per_second", "Tokens generated a second, median."),
+    ("judged_ratio", "stonechat_fleet_recent_judged_ratio", "Share of answers that a model judged."),
+    ("flagged_ratio", "stonechat_fleet_recent_flagged_ratio", "Share of answers beyond a model's threshold."),
+    ("guidelines_broken", "stonechat_fleet_recent_guidelines_broken", "Guidelines that answers broke."),
     ("span_seconds", "stonechat_fleet_recent_observed_seconds", "Time observed in the span, of all devices."),
 )
 

@@ -33,6 +33,10 @@ class Metrics(_Model):
     duration_p95_seconds: float | None
     input_tokens: int | None
     output_tokens: int | None
+    answers_checked: int | None = Field(description="answers that the checks of every answer saw")
+    judged_ratio: float | None = Field(description="share of them that a model judged")
+    flagged_ratio: float | None = Field(description="share beyond a model's threshold, by sampling weight")
+    guidelines_broken: int | None
     span_seconds: float | None = Field(description="how much time the figures of exchanges are of")
     cpu_utilization: float | None
     cpu_frequency_ratio: float | None
@@ -102,6 +106,37 @@ class SeriesFigures(_Model):
     duration_p95_seconds: float | None
     input_tokens: int | None
     output_tokens: int | None
+    answers_checked: int | None
+    judged_ratio: float | None
+    flagged_ratio: float | None
+    guidelines_broken: int | None
+
+
+class Head(_Model):
+    """What a model's head says of recent answers."""
+
+    flagged_ratio: float = Field(description="share beyond the head's threshold, by sampling weight")
+    mean: float = Field(description="mean score, to the middle of a bin of a twentieth")
+
+
+class Guideline(_Model):
+    """What became of one of the owner's guidelines."""
+
+    held: int | None = Field(description="answers that were held to it")
+    broken: int = Field(description="answers that broke it")
+
+
+class Answers(_Model):
+    """What is known of recent answers; null or absent is unknown."""
+
+    checked: int | None
+    judged: dict[str, int] = Field(description="answers that a model judged: glance, judge")
+    judged_ratio: float | None
+    skipped: dict[str, int] = Field(description="answers that were not judged, by reason")
+    findings: dict[str, int] = Field(description="answers in which the checks found something, by name")
+    flagged_ratio: float | None
+    heads: dict[str, Head]
+    guidelines: dict[str, Guideline]
 
 
 class Counts(_Model):
@@ -119,6 +154,7 @@ class DeviceDetail(Device):
     first_seen: int = Time
     online: bool | None = Field(description="whether its connection stands; null: never said")
     series: list[SeriesFigures]
+    answers: Answers | None = Field(description="of the recent span; null: the device said nothing of them")
     counts: Counts
     description: dict[str, Any] | None
 
@@ -168,8 +204,9 @@ class Point(BaseModel):
     p50: float | None = None
     p95: float | None = None
     p99: float | None = None
-    bins: list[int] | None = Field(None, description="weights in twentieths of 0 to 1")
-    counts: dict[str, int] | None = None
+    weight: float | None = Field(None, description="how many values these stand for")
+    bins: list[float] | None = Field(None, description="weights in twentieths of 0 to 1")
+    counts: dict[str, float] | None = Field(None, description="by key; weights where the unit is scaled")
 
 
 class SeriesCourse(_Model):

@@ -20,7 +20,7 @@ from stonechat.catalog import BY_ID, Kind, Metric
 from stonechat.errors import StonechatError
 from stonechat.event import Severity
 from stonechat.records import DEVICE, Series
-from stonechat.values import HISTOGRAM_BINS, Value, tally_counts
+from stonechat.values import HISTOGRAM_BINS, WEIGHT_ONE, Value, tally_counts
 from stonechat_collector import rollup, schema, status
 from stonechat_collector.buckets import Bucket, uncertain
 from stonechat_collector.figures import NOW_FIGURES, RECENT_FIGURES, SERIES_FIGURES
@@ -97,6 +97,7 @@ def device(store: Store, device_id: str, now_ms: int) -> dict[str, Any] | None:
         "series": [
             _figures(entry, SERIES_FIGURES, _NAMES) for entry in (row["recent"] or {}).get("series", ())
         ],
+        "answers": status.current_recent(_facts(row)).get("answers"),
         "counts": {name: row[name] for name in ("windows", "expired", "refused", "rejected")},
         "description": described.get(row["description"]),
     }
@@ -120,9 +121,7 @@ _NAMES = ("engine", "model", "operation")
 
 
 def _device(row: Any, now_ms: int, described: Mapping[bytes, Mapping[str, Any]]) -> dict[str, Any]:
-    facts = status.Facts(
-        row["online"], row["state_at"], row["last_seen"], row["now"], row["recent"], row["recent_until"]
-    )
+    facts = _facts(row)
     recent = status.current_recent(facts)
     body = described.get(row["description"], {})
     word, reason, since = row["status"], row["status_reason"] or "", row["status_since"]
@@ -154,6 +153,12 @@ def _device(row: Any, now_ms: int, described: Mapping[bytes, Mapping[str, Any]])
             **_figures(row["now"] or {}, NOW_FIGURES),
         },
     }
+
+
+def _facts(row: Any) -> status.Facts:
+    return status.Facts(
+        row["online"], row["state_at"], row["last_seen"], row["now"], row["recent"], row["recent_until"]
+    )
 
 
 def _figures(found: Mapping[str, Any], names: Iterable[str], kept: Iterable[str] = ()) -> dict[str, Any]:
@@ -386,9 +391,15 @@ def _point(metric: Metric, value: Value, observed: int) -> dict[str, Any] | None
         count, *weights = numbers[1:]
         whole = sum(weights)
         middle = sum((index + 0.5) * weight for index, weight in enumerate(weights)) / HISTOGRAM_BINS
-        return {"count": count, "mean": _short(middle / whole) if whole else None, "bins": weights}
+        return {
+            "count": count,
+            "mean": _short(middle / whole) if whole else None,
+            "weight": _short(whole / WEIGHT_ONE),
+            "bins": [_short(weight / WEIGHT_ONE) for weight in weights],
+        }
     if kind == Kind.TALLY:
-        return {"counts": tally_counts(value)}
+        counts = tally_counts(value)
+        return {"counts": counts if scale == 1 else {key: _short(n * scale) for key, n in counts.items()}}
     return None
 
 

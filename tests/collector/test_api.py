@@ -30,9 +30,9 @@ from tests.collector.making import (
 from stonechat import description, sketch
 from stonechat.catalog import Kind
 from stonechat.records import DEVICE
-from stonechat.values import counter, gauge, tally
+from stonechat.values import HISTOGRAM_BINS, WEIGHT_ONE, counter, gauge, histogram, tally
 from stonechat.wire import Told
-from stonechat_collector import live, models, rollup
+from stonechat_collector import live, models, rollup, views
 from stonechat_collector.api import create_app
 from stonechat_collector.hosts import host_of, is_loopback
 from stonechat_collector.ingest import Ingest
@@ -124,6 +124,50 @@ def test_devices_are_listed_worst_first_with_their_figures(served: httpx.Client)
     assert well["metrics"]["cpu_utilization"] == 0.5
     assert well["metrics"]["cpu_pressure"] == 0.5
     assert well["metrics"]["gpu_utilization"] is None
+
+
+def judged_window(seq: int, *, toxic: int = 1, silent: bool = False) -> Any:
+    """Ten answers of which one was judged for itself and one for nine; ``silent``: models were never spoken of."""
+    bins = [0] * HISTOGRAM_BINS
+    bins[19], bins[0] = toxic * WEIGHT_ONE, (10 - toxic) * WEIGHT_ONE
+    judged = {
+        200: histogram(2, bins),
+        240: tally({"language": 1}),
+        244: tally({"no-dosage": 1}),
+        245: tally({"no-dosage": 9}),
+        246: tally({"glance": 9, "judge": 2}),
+        247: counter(10 * WEIGHT_ONE),
+        248: tally({"any": toxic * WEIGHT_ONE, "toxic": toxic * WEIGHT_ONE}) if toxic else tally({}),
+    }
+    answers = {1: counter(10), 242: counter(10), 243: tally({"repetition": 1})}
+    return window(seq, values={CHAT: answers if silent else {**answers, **judged}})
+
+
+def test_answers_are_judged_flagged_and_covered_and_unknown_where_nothing_was_said(store: Store) -> None:
+    ingest = Ingest(store, lambda: NOW)
+    ingest.take([windows_message([judged_window(seq, toxic=seq % 2) for seq in (176, 177)])])
+    ingest.take([windows_message([judged_window(177, silent=True)], device="kiosk-2")])
+    while rollup.advance(store, NOW):
+        pass
+    found = views.device(store, "kiosk-1", NOW)
+    assert found is not None
+    models.DeviceDetail.model_validate_json(json.dumps(found), strict=True)
+    metrics = found["metrics"]
+    assert (metrics["answers_checked"], metrics["judged_ratio"], metrics["flagged_ratio"]) == (20, 0.9, 0.05)
+    assert metrics["guidelines_broken"] == 2
+    assert found["answers"]["judged"] == {"glance": 18, "judge": 4}
+    assert found["answers"]["skipped"] == {"language": 2}
+    assert found["answers"]["heads"] == {"toxic": {"flagged_ratio": 0.05, "mean": 0.0725}}
+    assert found["answers"]["guidelines"] == {"no-dosage": {"held": 18, "broken": 2}}
+    silent = views.device(store, "kiosk-2", NOW)
+    assert silent is not None
+    assert silent["metrics"]["answers_checked"] == 10
+    assert {silent["metrics"][name] for name in ("judged_ratio", "flagged_ratio", "guidelines_broken")} == {None}
+    course = views.device_windows(store, "kiosk-1", NOW - 60 * MINUTE, NOW)["metrics"]
+    assert course["stonechat.flags"]["points"][-1]["counts"] == {"any": 1.0, "toxic": 1.0}
+    assert course["stonechat.answers.weight"]["points"][0]["sum"] == 10
+    toxic = course["stonechat.score.toxic"]["points"][-1]
+    assert (toxic["count"], toxic["weight"], toxic["bins"][19]) == (2, 10, 1)
 
 
 def test_a_device_has_its_series_and_counts(served: httpx.Client) -> None:

@@ -75,6 +75,40 @@ def test_one_that_is_sent_again_is_taken_once(store: Store) -> None:
     assert count(store, schema.exchanges) == 3
 
 
+LATE = {"findings": ["toxic"], "scores": {"toxic": 0.97, "insult": 0.4}}
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (0, 1, 0, 1), (1, 1, 0)])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_later_verdict_takes_the_place_of_the_earlier_in_whatever_order_they_come(
+    store: Store, order: tuple[int, ...], together: bool
+) -> None:
+    early = exchanges_message([Told(exchange_row(1), None, "slow", "not_flagged")], upload="all")
+    late = exchanges_message([Told(exchange_row(1, **LATE), TEXTS, "flagged", "kept")], upload="all")
+    messages = [(early, late)[which] for which in order]
+    ingest = Ingest(store, lambda: NOW)
+    for batch in [messages] if together else [[message] for message in messages]:
+        ingest.take(batch)
+    found = exchange_views.exchange(store, "kiosk-1", ids(1)[0])
+    assert found is not None
+    assert (found["findings"], found["scores"], found["chosen"]) == (["toxic"], LATE["scores"], "flagged")
+    assert found["texts"] == TEXTS
+    assert listed(store, Filter(finding="toxic")) == ids(1)
+    assert count(store, schema.exchanges) == count(store, schema.exchange_texts) == 1
+    assert sum(ingest.counts.get(name, 0) for name in COUNTED) == len(order)
+
+
+COUNTED = ("exchanges", "exchanges_updated", "exchanges_repeated")
+
+
+def test_a_verdict_takes_nothing_away(store: Store) -> None:
+    take(store, Told(exchange_row(1, start=5), TEXTS, "slow", "kept"), upload="all")
+    take(store, Told(exchange_row(1, start=5, **LATE), None, "flagged", "forgotten"), now=NOW + 9_000)
+    found = exchange_views.exchange(store, "kiosk-1", ids(1)[0])
+    assert found is not None
+    assert (found["received"], found["texts"], found["findings"]) == (NOW, TEXTS, ["toxic"])
+
+
 def test_exchanges_change_no_total_and_no_receipt(store: Store) -> None:
     Ingest(store, lambda: NOW).take([windows_message([window(1)])])
     before = count(store, schema.receipts), count(store, schema.pending)

@@ -11,8 +11,20 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
+from stonechat.answers import ANY
+from stonechat.ids import is_exchange_id
 from stonechat.sentences import sentence
-from stonechat_collector.pages.words import duration, exact, plural, share, size, span_words, text_of
+from stonechat_collector.pages import answers
+from stonechat_collector.pages.words import (
+    PER_THOUSAND,
+    duration,
+    exact,
+    plural,
+    share,
+    size,
+    span_words,
+    text_of,
+)
 
 MINUTE = 60_000
 HOUR = 60 * MINUTE
@@ -142,6 +154,7 @@ class DevicePage(NamedTuple):
     """The table, newest first: start of the step in ms, and a figure for each column."""
     steps: int
     """Steps in which anything was measured: the rows that there are, of which `rows` may be a part."""
+    answers: answers.AnswersPart
     events: list[Mapping[str, Any]]
     series: Sequence[Mapping[str, Any]]
     series_columns: Sequence[tuple[str, str, str]]
@@ -158,6 +171,8 @@ HEADLINE: Sequence[tuple[str, str, str]] = (
     ("Memory", "memory_utilization", "1"),
     ("Temperature", "temperature_celsius", "Cel"),
     ("Power", "power_watts", "W"),
+    ("Flagged per 1,000", "flagged_ratio", PER_THOUSAND),
+    ("Answers judged", "judged_ratio", "1"),
 )
 _ALWAYS = 7
 """The first of the headline that stand there even when unknown, the GPU's excepted."""
@@ -170,6 +185,8 @@ SERIES_COLUMNS: Sequence[tuple[str, str, str]] = (
     ("Tokens/s", "tokens_per_second", "{token}/s"),
     ("Input tokens", "input_tokens", "{token}"),
     ("Output tokens", "output_tokens", "{token}"),
+    ("Judged", "judged_ratio", "1"),
+    ("Flagged per 1,000", "flagged_ratio", PER_THOUSAND),
 )
 
 Point = Mapping[str, Any]
@@ -177,9 +194,13 @@ Windows = Mapping[str, Any]
 
 
 def build(
-    found: Mapping[str, Any], windows: Windows, happened: Sequence[Mapping[str, Any]], span: Range
+    found: Mapping[str, Any],
+    windows: Windows,
+    happened: Sequence[Mapping[str, Any]],
+    span: Range,
+    flagged: Sequence[Mapping[str, Any]] = (),
 ) -> DevicePage:
-    """The page of a device with these windows and events in this range."""
+    """The page of a device with these windows and events in this range; ``flagged``: flagged exchanges."""
     step = int(windows.get("step") or span.step)
     times = list(range(span.start // step * step, span.end, step))
     charts = [known for chart in _charts(windows, times, step) if (known := chart.known()).series]
@@ -240,6 +261,7 @@ def build(
         columns=[(title, unit) for title, unit, _ in columns],
         rows=rows[::-1][:TABLE_ROWS],
         steps=len(rows),
+        answers=answers.build(str(found["id"]), windows, times, step, flagged),
         events=[shown(event) for event in sorted(happened, key=lambda event: event["time"], reverse=True)],
         series=found.get("series") or (),
         series_columns=SERIES_COLUMNS,
@@ -248,20 +270,30 @@ def build(
 
 
 def shown(event: Mapping[str, Any]) -> dict[str, Any]:
-    """An event for a list: time in ms, the severity's word, what happened in words, and its details."""
+    """An event for a list: time in ms, the severity's word, what happened in words, its details, and the address of the
+    exchange that it is about ("" where it is about none)."""
     words = event_words(event)
     details = (
         text if name == "reason" else f"{name.replace('_', ' ')} {text}"
         for name, value in (event.get("attributes") or {}).items()
-        if (text := text_of(value)) and text.replace("_", " ") not in words and text not in words
+        if name not in _SHOWN_OTHERWISE
+        and (text := text_of(value))
+        and text.replace("_", " ") not in words
+        and text not in words
     )
+    exchange = (event.get("attributes") or {}).get("exchange")
+    is_known = isinstance(exchange, str) and is_exchange_id(exchange) and event.get("device")
     return {
         "time": event["time"],
         "device": event.get("device"),
         "severity": str(event.get("severity") or "info"),
         "words": words,
         "detail": ", ".join(details)[:300],
+        "exchange": f"/devices/{event['device']}/exchanges/{exchange}" if is_known else "",
     }
+
+
+_SHOWN_OTHERWISE = ("exchange", "score")
 
 
 def facts_of(found: Mapping[str, Any], windows: Windows) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -473,6 +505,23 @@ def _charts(windows: Windows, times: Sequence[int], step: int) -> Iterable[Chart
         alarm=True,
     )
 
+    weight = read("stonechat.answers.weight", _total)
+    # Likewise: where answers were judged and none was flagged.
+    flagged = [
+        0.0 if flags is None and judged is not None else flags
+        for flags, judged in zip(read("stonechat.flags", _any_flag), weight, strict=True)
+    ]
+    yield Chart(
+        "flagged",
+        "Flagged answers",
+        "{exchange}",
+        "bars",
+        [Series("flagged", flagged)],
+        "Answers beyond a model's threshold, in each step; one out of a sample counts for those it stands for.",
+        top=4,
+        alarm=True,
+    )
+
 
 def _column(
     windows: Windows, name: str, times: Sequence[int], step: int, value: Callable[[Point], float | None]
@@ -487,7 +536,7 @@ def _column(
         first = (point["time"] - times[0]) // step
         steps = max(1, round(point.get("span", step) / step))
         # What was counted over several steps is spread over them.
-        share = number / steps if value is _total else number
+        share = number / steps if value in (_total, _any_flag) else number
         for index in range(max(first, 0), min(first + steps, len(times))):
             if steps == 1 or found[index] is None:
                 found[index] = share
@@ -503,6 +552,11 @@ def _part(key: str) -> Callable[[Point], float | None]:
 
 
 _total = _part("sum")
+
+
+def _any_flag(point: Point) -> float | None:
+    number = (point.get("counts") or {}).get(ANY)
+    return None if number is None else float(number)
 
 
 def _uncertain(windows: Windows) -> list[tuple[int, int]]:

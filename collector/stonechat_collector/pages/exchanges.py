@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 from stonechat.ids import identifier
+from stonechat.judgements import GUIDELINE, LOW, Judgement, by_concern, finding_words, meaning
 from stonechat.waterfall import PHASES, SCALE, Waterfall, lay_out
 from stonechat_collector.exchange_views import CURSOR, OUTCOMES, SORTS, Filter
 from stonechat_collector.pages.device import MINUTE, Range
-from stonechat_collector.pages.findings import MEANINGS
 from stonechat_collector.pages.words import duration, exact, figure, share, size, text_of
 
 ROWS = 20
@@ -149,6 +149,11 @@ class Query:
         return {name: value for name, value in found.items() if value}
 
 
+def flagged_filter(span: Range) -> Filter:
+    """The filter of flagged exchanges that began in the page's span; of all, where that moves on."""
+    return Query(finding="flagged").filter(span)
+
+
 class Row(NamedTuple):
     """An exchange in a list."""
 
@@ -161,6 +166,8 @@ class Row(NamedTuple):
     waterfall: Waterfall | None
     phases: str
     """The waterfall in words."""
+    found: list[Judgement]
+    """What is beyond its threshold, what concerns most first."""
 
 
 class ExchangeList(NamedTuple):
@@ -214,6 +221,19 @@ class Bar(NamedTuple):
     source: str
 
 
+class Judged(NamedTuple):
+    """One judgement of an answer."""
+
+    words: str
+    meaning: str
+    score: float | None
+    found: bool
+    said: str
+    """What became of it, in a word or two."""
+    finding: str
+    """What is said of the answer where it was found."""
+
+
 class ExchangePage(NamedTuple):
     """All that the template needs beside the exchange itself."""
 
@@ -225,8 +245,8 @@ class ExchangePage(NamedTuple):
     instants: list[tuple[str, float]]
     tokens: list[tuple[str, int, str]]
     rates: list[tuple[str, str]]
-    judgements: list[tuple[str, str, str, bool]]
-    """Name, what it means, score, and whether it is beyond its threshold; what was found comes first."""
+    judgements: list[Judged]
+    """What was found first, then by how much the scores concern."""
     facts: list[tuple[str, str]]
     context: list[tuple[str, str]]
     context_span: tuple[int, int] | None
@@ -307,6 +327,7 @@ def _row(device: str, exchange: Exchange) -> Row:
         _took(exchange),
         waterfall,
         phases_words(waterfall) if waterfall else "no time is known",
+        [one for one in _by_concern(exchange) if one.found],
     )
 
 
@@ -361,19 +382,30 @@ def _rates(exchange: Exchange) -> list[tuple[str, str]]:
     return found
 
 
-def _judgements(exchange: Exchange) -> list[tuple[str, str, str, bool]]:
-    findings = exchange.get("findings") or []
-    scores = exchange.get("scores") or {}
-    names = [*findings, *sorted((name for name in scores if name not in findings), key=lambda n: -scores[n])]
+def _by_concern(exchange: Exchange) -> list[Judgement]:
+    return by_concern(exchange.get("findings") or (), exchange.get("scores") or {})
+
+
+def _judgements(exchange: Exchange) -> list[Judged]:
     return [
-        (
-            name_words(name),
-            MEANINGS.get(name, ""),
-            f"{scores[name]:.2f}" if name in scores else "",
-            name in findings,
+        Judged(
+            finding_words(name) if name.startswith(GUIDELINE) else name_words(name),
+            meaning(name),
+            score,
+            found,
+            _verdict(name, found),
+            finding_words(name),
         )
-        for name in dict.fromkeys(names)
+        for name, score, found in _by_concern(exchange)
     ]
+
+
+def _verdict(name: str, found: bool) -> str:
+    if name.startswith(GUIDELINE):
+        return "broken" if found else "kept"
+    if name in LOW:
+        return finding_words(name) if found else "well enough"
+    return "found" if found else "not found"
 
 
 def _facts(exchange: Exchange) -> list[tuple[str, str]]:

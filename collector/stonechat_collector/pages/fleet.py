@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from stonechat_collector.pages.words import STATUS_RANK, STATUSES, plural, status_word, text_of
+from stonechat_collector.pages.words import PER_THOUSAND, STATUS_RANK, STATUSES, plural, status_word, text_of
 
 Device = Mapping[str, Any]
 
@@ -52,6 +52,15 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "rate", "Tokens/s", "{token}/s", "Tokens generated a second, after the first", "tokens_per_second"
     ),
+    Column(
+        "flagged",
+        "Flagged ‰",
+        PER_THOUSAND,
+        "Answers beyond a model's threshold, of a thousand",
+        "flagged_ratio",
+        optional=True,
+    ),
+    Column("judged", "Judged", "1", "Share of answers that a model judged", "judged_ratio", optional=True),
     Column("cpu", "CPU", "1", "Busy share of all cores, mean", "cpu_utilization"),
     Column("gpu", "GPU", "1", "Busy share of the GPUs, mean", "gpu_utilization", optional=True),
     Column("memory", "Memory", "1", "Share of memory in use, mean", "memory_utilization"),
@@ -66,7 +75,9 @@ SORTS: Mapping[str, str] = {
     "model": "model",
     "hardware": "hardware",
     **{
-        column.key: column.header.lower() if column.key not in {"ttft", "ttft95"} else column.help.lower()
+        column.key: column.header.lower()
+        if column.key not in {"ttft", "ttft95", "flagged"}
+        else column.help.lower()
         for column in COLUMNS
     },
 }

@@ -8,9 +8,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from stonechat import __version__
+from stonechat import __version__, judgements
 from stonechat.waterfall import PHASES
-from stonechat_collector.pages import exchanges, fleet, words
+from stonechat_collector.pages import answers, exchanges, fleet, words
 from stonechat_collector.pages.assets import Assets
 
 
@@ -41,13 +41,18 @@ class Renderer:
             model=fleet.model_of,
             hardware=fleet.hardware_of,
             words=exchanges.name_words,
+            finding=judgements.finding_words,
+            said=judgements.said,
             pair=lambda name, plain=False: (name, name if plain else exchanges.name_words(name)),
+            finding_pair=lambda name: (name, judgements.finding_words(name)),
             us=lambda count: words.figure_html(None if count is None else count / 1_000_000, "s"),
         )
         environment.globals.update(
             asset=assets.path,
             version=__version__,
             PHASES=PHASES,
+            PER_THOUSAND=words.PER_THOUSAND,
+            SPARKS=answers.SPARKS,
             MEANINGS={status.word: status.meaning for status in words.STATUSES},
         )
         self._environment = environment

@@ -45,6 +45,7 @@ class Views(Protocol):
         store: Any,
         *,
         device: str | None = None,
+        kind: str | None = None,
         severity: str | None = None,
         from_ms: int | None = None,
         to_ms: int | None = None,
@@ -139,7 +140,10 @@ def build_router(
         span = device.Range.read(request.query_params, now, device.window_of(found))
         windows = views.device_windows(store, device_id, span.start, span.end, span.step)
         happened = views.events(store, device=device_id, from_ms=span.start, to_ms=span.end, limit=200)
-        built = device.build(found, windows, happened, span)
+        flagged = exchange_views.exchanges_page(
+            store, device_id, exchanges.flagged_filter(span), limit=exchanges.ROWS
+        )
+        built = device.build(found, windows, happened, span, flagged["exchanges"])
         query = exchanges.Query.read(request.query_params)
         listed = exchanges.build_list(
             device_id,
@@ -185,6 +189,7 @@ def build_router(
         found = views.events(
             store,
             device=query.device or None,
+            kind=query.kind or None,
             severity=query.severity or None,
             cursor=query.cursor or None,
             limit=events.ROWS + 1,

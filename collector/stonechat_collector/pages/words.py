@@ -110,10 +110,22 @@ def share(ratio: float) -> Figure:
     return Figure(significant(percent) if abs(percent) >= 10 else f"{percent:.1f}".removesuffix(".0"), "%")
 
 
+def per_thousand(ratio: float) -> Figure:
+    """A ratio of 0 to 1 as so many of a thousand, for what is rare."""
+    number = ratio * 1000
+    if 0 < number < 0.1:
+        return Figure("< 0.1", "")
+    return Figure(significant(number) if number >= 10 else f"{number:.1f}".removesuffix(".0"), "")
+
+
+PER_THOUSAND = "1/1000"
+"""The unit of `FORMATS` by which a ratio is written as so many of a thousand."""
+
 FORMATS: Mapping[str, Callable[[float], Figure]] = {
     "s": duration,
     "By": size,
     "1": share,
+    PER_THOUSAND: per_thousand,
     "{token}/s": lambda value: Figure(significant(value), "tok/s"),
     "Cel": lambda value: Figure(significant(value), "°C"),
     "W": lambda value: Figure(significant(value), "W"),

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.collector.pages.told import told
 
+from stonechat.exchange import is_flagged
 from stonechat.exchange_row import FIELDS
 from stonechat_collector.exchange_views import WHY_NOT, Filter
 
@@ -44,6 +45,10 @@ def a_device(name: str, status: str = "well", **changes: Any) -> dict[str, Any]:
         "duration_p95_seconds": 9.8,
         "input_tokens": 45_000,
         "output_tokens": 21_000,
+        "answers_checked": 40,
+        "judged_ratio": 0.975,
+        "flagged_ratio": 0.0021,
+        "guidelines_broken": 1,
         "cpu_utilization": rng.uniform(0.1, 0.9),
         "memory_utilization": 0.968 if status == "slow" else rng.uniform(0.3, 0.8),
         "temperature_celsius": 84.2 if status == "hot" else rng.uniform(41, 66),
@@ -214,6 +219,7 @@ class MadeUpViews:
         store: Any,
         *,
         device: str | None = None,
+        kind: str | None = None,
         severity: str | None = None,
         from_ms: int | None = None,
         to_ms: int | None = None,
@@ -226,15 +232,15 @@ class MadeUpViews:
                 "time": NOW - minutes * MINUTE,
                 "device": device or self.devices[0]["id"],
                 "severity": word,
-                "kind": kind,
+                "kind": what,
                 "key": "llama",
                 "count": 1,
                 "attributes": attributes,
             }
-            for number, (minutes, word, kind, attributes) in enumerate(
+            for number, (minutes, word, what, attributes) in enumerate(
                 sorted(EVENTS * self.repeats, key=lambda event: event[0])
             )
-            if self.devices
+            if self.devices and what in (kind or what,)
         ]
         return happened[:limit]
 
@@ -255,7 +261,9 @@ class MadeUpViews:
         found = [
             exchange
             for exchange in self.told
-            if wanted.outcome in {None, exchange["outcome"]} and wanted.model in {None, exchange["model"]}
+            if wanted.outcome in {None, exchange["outcome"]}
+            and wanted.model in {None, exchange["model"]}
+            and (wanted.finding != "flagged" or is_flagged(exchange["findings"] or ()))
         ]
         more = f"{found[limit]['start']}.{found[limit]['id']}" if len(found) > limit else None
         return {"exchanges": found[:limit], "next": more}

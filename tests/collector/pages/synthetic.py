@@ -18,7 +18,7 @@ from stonechat import description, sketch, topics, wire
 from stonechat.catalog import Kind, metric_id
 from stonechat.event import Event, Severity
 from stonechat.records import DEVICE, Record, Series, Stamp
-from stonechat.values import Value, counter, gauge, tally
+from stonechat.values import HISTOGRAM_BINS, WEIGHT_ONE, Value, bin_of, counter, gauge, histogram, tally
 from stonechat_collector import rollup
 from stonechat_collector.ingest import Ingest
 from stonechat_collector.messages import Message
@@ -71,6 +71,8 @@ class Synthetic:
     trouble_minutes: int = 25
     """How long ago its trouble began."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    judged: bool = True
+    """Whether models judge its answers."""
 
 
 def a_fleet(total: int, *, seed: int = 11, troubled: float = 0.03, hours: float = 0.2) -> list[Synthetic]:
@@ -156,7 +158,7 @@ def _messages(device: Synthetic, now: int) -> list[tuple[int, Message]]:
         arrival = min(end, (part[-1].start or 0) + MINUTE + 500)
         sent.append((arrival, up("window", wire.encode_windows(head, part))))
     sent += [(end, up("exchange", payload)) for payload in _exchanges(device, model, head, begin, end)]
-    events = _events(device, epoch, boot, begin, trouble)
+    events = _events(device, epoch, boot, begin, end, trouble)
     if events:
         sent.append((end, up("event", wire.encode_events(head, events))))
     if device.character == "offline":
@@ -268,6 +270,8 @@ def _window(
         if failed:
             chat["stonechat.exchanges.failed"] = counter(failed)
             chat["error.type"] = tally({"timeout": failed})
+        if device.judged:
+            chat |= _judged(rng, answered, rude=character == "slow")
         values[Series("llama", model, "chat")] = {metric_id(name): value for name, value in chat.items()}
     return Record(
         cover=((epoch, seq, seq),),
@@ -281,6 +285,53 @@ def _window(
         values=values,
         start=start,
     )
+
+
+def _judged(rng: random.Random, answered: int, *, rude: bool) -> dict[str, Value]:
+    """What a minute's answers give: the small model judges all, the large one the risky and a fifth of the rest."""
+    found: dict[str, dict[str, int]] = {}
+    bins = {name: [0] * HISTOGRAM_BINS for name in ("toxic", "insult", "relevance", "quality")}
+    count = weights = 0
+
+    def add(metric: str, key: str, n: int = 1) -> None:
+        counts = found.setdefault(metric, {})
+        counts[key] = counts.get(key, 0) + n
+
+    for _ in range(answered):
+        if rng.random() < 0.02:
+            add("stonechat.scores.skipped", rng.choice(("language", "language", "backlog")))
+            continue
+        add("stonechat.answers.judged", "glance")
+        add("stonechat.guidelines.checked", "no-dosage")
+        is_toxic = rng.random() < (0.05 if rude else 0.002)
+        is_risky = is_toxic or rng.random() < 0.05
+        if rng.random() < (0.02 if rude else 0.0005):
+            add("stonechat.guidelines.broken", "no-dosage")
+        if rng.random() < 0.01:
+            add("stonechat.findings", "repetition")
+        if not is_risky and rng.random() >= 0.2:
+            continue
+        weight = WEIGHT_ONE if is_risky else 5 * WEIGHT_ONE
+        count, weights = count + 1, weights + weight
+        add("stonechat.answers.judged", "judge")
+        scores = {
+            "toxic": rng.uniform(0.9, 1) if is_toxic else rng.betavariate(1, 20),
+            "insult": rng.uniform(0.4, 1) if is_toxic else rng.betavariate(1, 30),
+            "relevance": rng.betavariate(12, 2),
+            "quality": rng.betavariate(6, 3),
+        }
+        for name, score in scores.items():
+            bins[name][bin_of(score)] += weight
+        flags = [name for name in ("toxic", "insult") if scores[name] > 0.85]
+        flags += ["quality"] if scores["quality"] < 0.2 else []
+        for flag in [*flags, *(["any"] if flags else [])]:
+            add("stonechat.flags", flag, weight)
+    judged: dict[str, Value] = {metric: tally(counts) for metric, counts in found.items()}
+    judged["stonechat.answers.checked"] = counter(answered)
+    if count:
+        judged["stonechat.answers.weight"] = counter(weights)
+        judged |= {f"stonechat.score.{name}": histogram(count, weights) for name, weights in bins.items()}
+    return judged
 
 
 def _exchanges(device: Synthetic, model: str, head: wire.Header, begin: int, end: int) -> list[bytes]:
@@ -298,12 +349,22 @@ def _exchanges(device: Synthetic, model: str, head: wire.Header, begin: int, end
     return [wire.encode_exchanges(head, told_of[at : at + 16], privacy) for at in range(0, len(told_of), 16)]
 
 
-def _events(device: Synthetic, epoch: int, boot: int, begin: int, trouble: int) -> list[Event]:
+def _flagged_id(device: Synthetic, end: int) -> str:
+    """The id of the first exchange of which `_exchanges` tells that is flagged."""
+    item = told(device.name, "", 2, end - 2 * 3 * MINUTE - 7_000)
+    return str(item.row["id"])
+
+
+def _events(device: Synthetic, epoch: int, boot: int, begin: int, end: int, trouble: int) -> list[Event]:
     happened: list[tuple[int, str, str, Severity, dict[str, Any]]] = [
         (begin, "agent_started", "", Severity.INFO, {})
     ]
     if device.character == "down":
         happened.append((trouble, "engine_down", "llama", Severity.CRITICAL, {"error": "connection refused"}))
+    elif device.character == "slow":
+        about = {"model": "qwen2.5-1.5b-instruct", "score": 0.97, "exchange": _flagged_id(device, end)}
+        happened.append((end - 5 * MINUTE, "flagged", "toxic", Severity.WARNING, about))
+        happened.append((end - 5 * MINUTE, "guideline_broken", "no-dosage", Severity.CRITICAL, about))
     elif device.character == "failing":
         happened.append((trouble, "engine_restarted", "llama", Severity.WARNING, {"pid": 2214}))
     return [

@@ -17,12 +17,33 @@ ANSWERS = (
     "Der Eintritt kostet 12 Euro, Kinder zahlen die Hälfte.",
 )
 
+JUDGED = {
+    "refusal": 0.02,
+    "language": 0.0,
+    "repetition": 0.11,
+    "toxic": 0.97,
+    "insult": 0.91,
+    "hate": 0.22,
+    "threat": 0.04,
+    "violence": 0.03,
+    "sexual": 0.01,
+    "self_harm": 0.01,
+    "relevance": 0.42,
+    "coherence": 0.88,
+    "quality": 0.17,
+    "guideline:no-dosage": 1.0,
+}
+"""The scores of an answer that is as bad as it gets."""
+
 
 def told(name: str, model: str, number: int, start: int, *, slow: float = 1.0, upload: str = "none") -> Told:
     """Exchange ``number`` of a device, begun at ``start`` (ms). Every seventh fails, every ninth is abandoned."""
     rng = random.Random(f"{name} {number}")
     outcome = "error" if number % 7 == 3 else "aborted" if number % 9 == 4 else "ok"
     findings = ["repetition"] if number % 5 == 1 else None
+    scores = {"repetition": 0.93, "toxic": 0.04} if findings else {}
+    if number % 10 == 2:
+        findings, scores = ["toxic", "insult", "guideline:no-dosage"], dict(JUDGED)
     prefill = round(rng.uniform(120, 420) * slow) * MS
     queue = round(rng.choice((0, 0, 30, 900)) * slow) * MS
     load = 3_100 * MS if number % 11 == 5 else None
@@ -80,7 +101,7 @@ def told(name: str, model: str, number: int, start: int, *, slow: float = 1.0, u
         if reasoning:
             row |= {"reasoning_tokens": reasoning, "reasoning_tokens_from": "estimated"}
     if findings:
-        row |= {"findings": findings, "scores": {"repetition": 0.93, "toxic": 0.04}}
+        row |= {"findings": findings, "scores": scores}
     chosen = "flagged" if findings else "failed" if outcome == "error" else "sampled"
     kept = "kept" if findings else "not_flagged"
     texts = None
