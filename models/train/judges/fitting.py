@@ -25,9 +25,8 @@ _WARM_UP = 0.06
 _SECONDS_BETWEEN_CHECKPOINTS = 240.0
 _LOGGED_EVERY = 50
 #: A text of more windows than this is judged by so many of them, evenly spread.
-_MOST_WINDOWS = 4
-#: How the windows of a long answer make one logit; the card says the same.
-OVER_WINDOWS = dict.fromkeys(HEADS, "max") | {"coherence": "min", "quality": "mean"}
+_MOST_WINDOWS = 8
+
 
 Log = Callable[[str], None]
 
@@ -64,7 +63,14 @@ def sources_with_offsets(rows: Sequence[Row]) -> tuple[dict[str, int], torch.Ten
 
 
 def fit(
-    rows: Sequence[Row], *, base: Path, checkpoint: Path, seed: int, rate: float, log: Log, offsets: bool = True
+    rows: Sequence[Row],
+    *,
+    base: Path,
+    checkpoint: Path,
+    seed: int,
+    rate: float,
+    log: Log,
+    offsets: bool = True,
 ) -> Encoder:
     """An encoder that has seen each of `rows` once, in their order but for the grouping by length.
 
@@ -75,9 +81,7 @@ def fit(
     numbers, both = sources_with_offsets(rows)
     tokens = encoded(tokenizer_of(base), rows)
     examples = [
-        batches.training_example(
-            row, *tokens[at], rng, source=numbers[row.source], tied=_with_next(rows, at)
-        )
+        batches.training_example(row, *tokens[at], rng, source=numbers[row.source], tied=_with_next(rows, at))
         for at, row in enumerate(rows)
     ]
     del tokens
@@ -108,7 +112,11 @@ def fit(
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        total, cells, done = total + loss.item() * len(planned[step]), cells + known, done + len(planned[step])
+        total, cells, done = (
+            total + loss.item() * len(planned[step]),
+            cells + known,
+            done + len(planned[step]),
+        )
         now = time.monotonic()
         if (step + 1) % _LOGGED_EVERY == 0:
             log(
@@ -147,18 +155,6 @@ def _loss(model: Encoder, examples: Sequence[Example], both: torch.Tensor) -> tu
     return (each * known).sum() / len(examples), int(known.sum())
 
 
-def over_windows(logits: Floats, owners: Sequence[int], count: int) -> Floats:
-    """Logits of windows, shape (windows, heads), as logits of the `count` texts that own them, by `OVER_WINDOWS`."""
-    out = np.zeros((count, logits.shape[1]), dtype=np.float32)
-    where: dict[int, list[int]] = defaultdict(list)
-    for at, owner in enumerate(owners):
-        where[owner].append(at)
-    for owner, ats in where.items():
-        for place, head in enumerate(HEADS):
-            out[owner, place] = getattr(np, OVER_WINDOWS[head])(logits[ats, place])
-    return out
-
-
 Forward = Callable[[batches.Batch], Floats]
 
 
@@ -183,4 +179,4 @@ def judge(forward: Forward, tokenizer: Tokenizer, rows: Sequence[Row]) -> Floats
     for start in range(0, len(order), batches.MOST_ROWS):
         ats = order[start : start + batches.MOST_ROWS]
         logits[ats] = forward(batches.stacked([examples[at] for at in ats]))
-    return over_windows(logits, owners, len(rows))
+    return batches.over_windows(logits, owners, len(rows))

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import floor, rows as data
+from . import floor
+from . import rows as data
 from .rows import Row
 
 Floats = NDArray[np.float32]

