@@ -1,8 +1,7 @@
 """Answers that wait for the worker, within bounds.
 
-Who goes when it is full: the oldest of the uniform sample first (another answer will stand for it), then the oldest
-that only tier 1 would see, and the oldest risky one last. Who is scored next: risky ones, then the rest in the order in
-which they came.
+Who goes when it is full: the oldest of those from which the uniform sample is drawn, for others will stand for them, and
+the oldest risky one last. Who is judged next: risky ones, then the rest, each in the order in which they came.
 """
 
 from __future__ import annotations
@@ -23,14 +22,13 @@ class Backlog:
         """
         self._max_bytes = max_bytes
         self._max_count = max_count
-        self._sampled: deque[Job] = deque()
-        self._plain: deque[Job] = deque()
         self._risky: deque[Job] = deque()
+        self._others: deque[Job] = deque()
         self.bytes = 0
         """That the waiting jobs hold."""
 
     def __len__(self) -> int:
-        return len(self._sampled) + len(self._plain) + len(self._risky)
+        return len(self._risky) + len(self._others)
 
     def add(self, job: Job) -> list[Job]:
         """Let a job wait, and return those that had to go for it; it may be one of them."""
@@ -47,13 +45,8 @@ class Backlog:
         return self._shrink()
 
     def take(self) -> Job | None:
-        """Return the next job to score, or None where none waits."""
-        if self._risky:
-            queue = self._risky
-        elif self._sampled and (not self._plain or self._sampled[0].seq < self._plain[0].seq):
-            queue = self._sampled
-        else:
-            queue = self._plain
+        """Return the next job to judge, or None where none waits."""
+        queue = self._risky or self._others
         if not queue:
             return None
         job = queue.popleft()
@@ -62,20 +55,19 @@ class Backlog:
 
     def clear(self) -> list[Job]:
         """Let go of all, and return them."""
-        gone = [*self._sampled, *self._plain, *self._risky]
-        for queue in (self._sampled, self._plain, self._risky):
-            queue.clear()
+        gone = [*self._others, *self._risky]
+        self._others.clear()
+        self._risky.clear()
         self.bytes = 0
         return gone
 
     def _queue(self, job: Job) -> deque[Job]:
-        return self._risky if job.risky else self._sampled if job.sampled else self._plain
+        return self._risky if job.risky else self._others
 
     def _shrink(self) -> list[Job]:
         gone: list[Job] = []
         while self.bytes > self._max_bytes or len(self) > self._max_count:
-            queue = self._sampled or self._plain or self._risky
-            job = queue.popleft()
+            job = (self._others or self._risky).popleft()
             self.bytes -= job.size
             gone.append(job)
         return gone

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from stonechat.exchange import Exchange, Operation, Outcome, is_flagged
+from stonechat.exchange import Exchange, Operation, Outcome
 from stonechat.records import Series
 from stonechat_agent.scoring.tier0.texts import bounded
 
@@ -30,8 +30,8 @@ class Job:
     """Whether the answer ended by itself."""
     risky: bool
     """Whether a check of tier 0 found something."""
-    sampled: bool
-    """Whether it is one of the uniform sample."""
+    sampled: bool | None = None
+    """Whether it is one of the uniform sample; None until that is drawn."""
     strikes: int = 0
     """How many workers ended while they had it."""
 
@@ -47,7 +47,7 @@ class Job:
             "prompt": self.prompt,
             "answer": self.answer,
             "complete": self.complete,
-            "deep": self.risky or self.sampled,
+            "deep": self.risky or bool(self.sampled),
         }
 
 
@@ -73,8 +73,3 @@ def texts_of(exchange: Exchange) -> Texts | None:
     complete = exchange.outcome is Outcome.OK and not said.cut and not exchange.cut_at_limit
     prompt = said.prompt[-PROMPT_BOUND:].encode("utf-8", "replace")
     return Texts(prompt, answer.encode("utf-8", "replace"), complete)
-
-
-def is_risky(exchange: Exchange) -> bool:
-    """Whether the checks of tier 0 found something that flags the answer."""
-    return is_flagged(exchange.findings)

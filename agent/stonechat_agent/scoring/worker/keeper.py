@@ -4,12 +4,12 @@ A thread of its own has the worker: it starts it when there is something to judg
 one answer at a time, weighs it, and lets it end when it has had nothing to do for a while. Whatever the worker does,
 nobody waits for it: what is offered waits within bounds, and what is lost is counted by its reason:
 
-    score.sampled, score.plain, score.risky   the backlog was full: of the uniform sample, of what tier 1 alone would
-                                              have seen, of what a check had found something in
-    score.poison    the worker ended twice while it had this answer
-    score.failed    a model failed on it
-    score.unable    there is neither a model nor a guideline to judge by
-    score.stopped   it waited when the agent stopped, or read other settings
+    score.overflow         too much waited
+    score.overflow_risky   likewise, and a check of tier 0 had found something in it
+    score.poison           the worker ended twice while it had this answer
+    score.failed           a model failed on it
+    score.unable           there is neither a model nor a guideline to judge by
+    score.stopped          it waited when the agent stopped, or read other settings
 
 A worker that crashes, hangs or takes too much memory is ended and started again after a while, the longer the more
 often it happens.
@@ -28,15 +28,14 @@ from dataclasses import asdict
 from typing import Any, NamedTuple
 
 from stonechat.event import EventKind, Severity
-from stonechat.exchange import Exchange
+from stonechat.exchange import Exchange, is_flagged
 from stonechat.records import Series
 from stonechat.values import WEIGHT_ONE
 from stonechat_agent.scoring.verdict import GuidelineResult, Verdict
-from stonechat_agent.scoring.worker.backlog import Backlog
-from stonechat_agent.scoring.worker.job import Job, is_risky, texts_of
+from stonechat_agent.scoring.worker.job import Job, texts_of
 from stonechat_agent.scoring.worker.policy import Backoff, Conditions, Gate
 from stonechat_agent.scoring.worker.process import Ended, Process
-from stonechat_agent.scoring.worker.sampling import Sampler, Weights
+from stonechat_agent.scoring.worker.waiting import Waiting
 from stonechat_agent.settings import Guideline, Scoring
 
 log = logging.getLogger(__name__)
@@ -136,17 +135,19 @@ class Keeper:
 
         self._changed = threading.Condition()
         # Under the condition's lock, which nobody holds while waiting for anything else:
-        self._backlog = Backlog(settings.max_backlog_bytes, BACKLOG_COUNT)
-        self._sampler = Sampler(settings.sample, random)
-        self._weights = Weights()
+        self._waiting = Waiting(
+            sample=settings.sample,
+            max_bytes=settings.max_backlog_bytes,
+            max_count=BACKLOG_COUNT,
+            random=random,
+        )
         self._gate = Gate(
             always=settings.when == "always",
             max_temperature=settings.max_temperature,
             min_battery=settings.min_battery,
         )
-        self._losses: Counter[str] = Counter()
-        self._seq = 0
-        self._scored = self._deep = self._restarts = 0
+        self._unjudged: Counter[str] = Counter()  # of answers that were never let wait
+        self._restarts = 0
         self._unable_until = 0.0
         self._stopping = not self._enabled
 
@@ -160,7 +161,6 @@ class Keeper:
         self._backoff = Backoff(limits.back_off, limits.stable)
         self._retry_at = 0.0
         self._gave_up = False
-        self._has_judge = True  # until a verdict says otherwise
         self._thread = threading.Thread(target=self._run, name="scoring", daemon=True)
 
     def start(self) -> None:
@@ -188,21 +188,16 @@ class Keeper:
             return False
         model = exchange.response_model or exchange.request_model or ""
         series = Series(exchange.engine, model, exchange.operation.value)
-        risky = is_risky(exchange)
         with self._changed:
             if self._stopping:
                 return False
-            self._seq += 1
-            # Drawn of what no check found anything in: the rest is seen by tier 2 anyway.
-            sampled = not risky and self._sampler.draw(series)
-            job = Job(self._seq, exchange.id, series, *texts, risky=risky, sampled=sampled)
             if time.monotonic() < self._unable_until:
-                self._lose([job], "unable")
+                self._unjudged["score.unable"] += 1
                 return False
-            gone = self._backlog.add(job)
-            self._lose(gone)
-            self._changed.notify()
-        return job not in gone
+            waits = self._waiting.add(exchange.id, series, texts, risky=is_flagged(exchange.findings))
+            if len(self._waiting) == 1:  # with more, the thread is at work already, or looks again by itself
+                self._changed.notify()
+        return waits
 
     def conditions(
         self, temperature_c: float | None, battery_percent: float | None, on_battery: bool | None
@@ -214,43 +209,41 @@ class Keeper:
     def losses(self) -> Counter[str]:
         """What was lost since the start, by reason; see the module's docstring. Only grows."""
         with self._changed:
-            return Counter(self._losses)
+            return self._waiting.losses + self._unjudged
 
     def stats(self) -> Stats:
         """What waits, what was done, and how the worker is."""
         worker = self._worker
         with self._changed:
             return Stats(
-                waiting=len(self._backlog),
-                waiting_bytes=self._backlog.bytes,
+                waiting=len(self._waiting),
+                waiting_bytes=self._waiting.bytes,
                 pid=worker.pid if worker is not None else None,
                 memory=self._memory if worker is not None else None,
                 paused=self._paused,
-                scored=self._scored,
-                deep=self._deep,
+                scored=self._waiting.scored,
+                deep=self._waiting.deep,
                 restarts=self._restarts,
                 models=self._models,
                 faults=self._faults,
             )
-
-    def _lose(self, jobs: Sequence[Job], reason: str = "") -> None:
-        """Count jobs as lost, without a reason by what they were. The lock is held."""
-        for job in jobs:
-            kind = "risky" if job.risky else "sampled" if job.sampled else "plain"
-            self._losses[f"score.{reason or kind}"] += 1
-            if reason != "unable":  # what comes after hours without a model cannot stand for them
-                self._weights.lost(job.series, risky=job.risky)
 
     # The keeper's own thread from here on
 
     def _run(self) -> None:
         try:
             while (job := self._next()) is not None:
-                self._give(job)
+                try:
+                    self._give(job)
+                except Exception:
+                    # A fault of ours costs this answer its verdict and begins with another worker.
+                    log.exception("scoring failed")
+                    self._lost(job, "failed")
+                    self._failed("fault")
         finally:
             with self._changed:
                 self._stopping = True
-                self._lose(self._backlog.clear(), "stopped")
+                self._waiting.lose(self._waiting.clear(), "stopped")
             self._end_worker(patience=0.0)
 
     def _next(self) -> Job | None:
@@ -262,7 +255,7 @@ class Keeper:
                 if self._stopping:
                     return None
                 self._paused = self._why_not(in_flight, now)
-                if not self._paused and (job := self._backlog.take()) is not None:
+                if not self._paused and (job := self._waiting.take()) is not None:
                     return job
                 pause = self._pause(now)
                 if pause != 0:
@@ -278,7 +271,7 @@ class Keeper:
 
     def _pause(self, now: float) -> float | None:
         """Seconds until there is something to look at; None where only what comes can change anything."""
-        pauses = [self._limits.look] if len(self._backlog) else []
+        pauses = [self._limits.look] if len(self._waiting) else []
         if self._worker is not None:
             pauses.append(max(0.0, self._worked + self._settings.exit_after_ns / 1e9 - now))
         return min(pauses, default=None)
@@ -369,7 +362,6 @@ class Keeper:
         try:
             deep = bool(found["deep"])
             tier = int(found["tier"])
-            wanted = job.risky or job.sampled or deep
             verdict = Verdict(
                 id=job.id,
                 engine=job.series.engine,
@@ -391,19 +383,9 @@ class Keeper:
         if self._gave_up:
             self._gave_up = False
             self._on_event(EventKind.SCORER_BACK, _KEY, Severity.INFO, {})
-        if wanted:
-            self._has_judge = tier == 2
-        if tier == 0 and not self._has_judge:
-            return verdict
-        # Without a tier that sees but a sample, or without a sample, each answer stands for itself.
-        alone = not self._has_judge or self._settings.sample == 0
         with self._changed:
-            self._scored += tier > 0
-            self._deep += tier == 2
-            stands_for = self._weights.scored(
-                job.series, risky=job.risky, deep=deep, represents=tier > 0 and (job.sampled or alone)
-            )
-        return verdict._replace(weight=stands_for * WEIGHT_ONE)
+            weight = WEIGHT_ONE * self._waiting.weigh(job, tier, deep=deep)
+        return verdict._replace(weight=weight)
 
     def _hear(self, said: Mapping[str, Any]) -> None:
         """Take what a worker says of models and faults; each fault is told once, however many workers say it."""
@@ -423,7 +405,8 @@ class Keeper:
         """There is nothing to judge by: neither keep a worker nor let answers wait for it."""
         with self._changed:
             self._unable_until = time.monotonic() + self._limits.unable
-            self._lose([job, *self._backlog.clear()], "unable")
+            # Not lost as others are: what is judged hours later cannot stand for them.
+            self._unjudged["score.unable"] += 1 + len(self._waiting.clear())
         self._end_worker(patience=_PATIENCE)
 
     def _failed(self, reason: str) -> None:
@@ -459,11 +442,11 @@ class Keeper:
             self._lost(job, "poison")
             return
         with self._changed:
-            self._lose(self._backlog.put_back(job))
+            self._waiting.put_back(job)
 
     def _lost(self, job: Job, reason: str) -> None:
         with self._changed:
-            self._lose([job], reason)
+            self._waiting.lose([job], reason)
 
     def _end_worker(self, patience: float) -> None:
         worker, self._worker, self._memory = self._worker, None, None

@@ -2,17 +2,20 @@
 
 The answers of a series fall into strata:
 
-    risky by tier 0       known when they are offered; tier 2 sees each
+    risky by tier 0       known when they come; tier 2 sees each
     risky by tier 1       flagged or uncertain, known once tier 1 has seen them; tier 2 sees each
-    low risk              the rest; tier 2 sees the uniform sample
+    low risk              the rest; tier 2 sees those that are of the uniform sample
 
-Weights are counted, never computed from a rate: each scored answer of a risky stratum stands for itself, and each
-scored one of the sample for all low-risk answers since the last one. What was lost before tier 1 saw it (the backlog
-was full, a worker failed) is stood for by those that are scored after it: of the risky, by risky ones; of the others,
-whose stratum nobody knows, by others in either stratum. So the weights of a series add up to its answers, less those
-that no later one stands for yet; and as neither the sample nor what is lost depends on what an answer says, sums of
-weighted scores are those of all answers, without bias. (Särndal, Swensson and Wretman, Model Assisted Survey Sampling,
-1992, chapter 9, two-phase sampling for stratification.)
+The sample is drawn of what tier 1 is about to see, not of what comes: so what is lost thins out the answers and not the
+sample, on which the rates hang.
+
+Weights are counted, never computed from a rate: each judged answer of a risky stratum stands for itself, and each one
+of the sample for all low-risk answers since the last one. What was lost before tier 1 saw it (the backlog was full, a
+worker failed) is stood for by those that are judged after it: of the risky, by risky ones; of the others, whose stratum
+nobody knows, by others in either stratum, evenly by as many as wait at that moment. So the weights of a series add up
+to its answers, less those that no later one stands for yet; and as neither the sample nor what is lost depends on what
+an answer says, sums of weighted scores are those of all answers, without bias. (Särndal, Swensson and Wretman, Model
+Assisted Survey Sampling, 1992, chapter 9: two-phase sampling for stratification.)
 """
 
 from __future__ import annotations
@@ -24,9 +27,6 @@ from stonechat.records import Series
 MAX_SERIES = 64
 """Series that are counted apart; answers of more are counted together."""
 _OTHER = Series("", "", "")
-_SPREAD = 8
-"""What was lost is shared out over some of the answers after it, an eighth of the rest to each: with all of it on one,
-a burst of losses would make a rate hang on a single answer."""
 
 
 class Sampler:
@@ -84,20 +84,21 @@ class Weights:
         else:
             account.lost += 1
 
-    def scored(self, series: Series, *, risky: bool, deep: bool, represents: bool) -> int:
+    def scored(self, series: Series, *, waiting: int, risky: bool, deep: bool, represents: bool) -> int:
         """Return for how many answers a scored one stands.
 
         Args:
+            waiting: how many more wait, which can stand for what was lost as well.
             risky: by tier 0.
             deep: risky by tier 0 or by tier 1.
             represents: it is of the uniform sample, or every answer is.
         """
         account = self._account(series)
         if risky:
-            share = -(-account.lost_risky // _SPREAD)
+            share = -(-account.lost_risky // (waiting + 1))
             account.lost_risky -= share
             return 1 + share
-        share = -(-account.lost // _SPREAD)
+        share = -(-account.lost // (waiting + 1))
         account.lost -= share
         if deep:
             return 1 + share
