@@ -7,18 +7,29 @@ to the disk in the journal's own thread.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from stonechat.exchange import Exchange, Operation, Outcome
 from stonechat.ids import exchange_id
+from stonechat.judgements import GUIDELINE
 from stonechat_agent.clocks import Instant
 from stonechat_agent.journal import Conversations, Pseudonyms
 from stonechat_agent.models import KnownModels
 from stonechat_agent.outbox import Chooser
 from stonechat_agent.scoring.tier0 import Tier0
+from stonechat_agent.scoring.verdict import Verdict
 
 _NS_PER_MS = 1_000_000
 _ID_BITS = 22
+
+
+class Amend(Protocol):
+    """Adds a later verdict to an exchange that is kept."""
+
+    def __call__(
+        self, id: str, scores: Mapping[str, float], findings: Sequence[str], chosen: str | None, /
+    ) -> object: ...
 
 
 class Desk:
@@ -35,6 +46,8 @@ class Desk:
         checks: Tier0,
         chooser: Chooser,
         keep: Callable[[Exchange, str | None], object],
+        judge: Callable[[Exchange], object],
+        amend: Amend,
     ) -> None:
         """
         Args:
@@ -42,6 +55,8 @@ class Desk:
             ask: has an engine asked which models it has; returns whether its answer is worth waiting for.
             used: told of each engine that answered.
             keep: takes an exchange for the journal, and why a collector is told of it.
+            judge: has an answer judged by the models, who give their verdict later; copies what it needs.
+            amend: takes id, scores and findings of a verdict for the journal, and why a collector is told now.
         """
         # Begun at random and counted on, so that of one millisecond no two ids are alike.
         self._drawn = random_bits(_ID_BITS)
@@ -53,6 +68,8 @@ class Desk:
         self._checks = checks
         self._chooser = chooser
         self._keep = keep
+        self._judge = judge
+        self._amend = amend
 
     def listed(self, engine: str, models: Iterable[str]) -> None:
         """An engine told which models it has."""
@@ -86,7 +103,16 @@ class Desk:
         if found is not None:
             exchange.scores.update(found.scores)
             exchange.findings = found.findings
+        self._judge(exchange)  # before the journal has the texts for itself
         self._keep(exchange, self._chooser.choose(exchange))
+
+    def judged(self, verdict: Verdict) -> None:
+        """Have what the models and the guidelines say of an answer kept, and a collector told if it is flagged."""
+        scores = {**verdict.scores, **{f"{GUIDELINE}{one.name}": one.score for one in verdict.guidelines}}
+        broken = (f"{GUIDELINE}{one.name}" for one in verdict.guidelines if one.broken)
+        findings = (*verdict.flags, *broken)
+        if scores:
+            self._amend(verdict.id, scores, findings, self._chooser.choose_late(findings))
 
     def untold(self) -> Counter[str]:
         """Exchanges that a collector would have been told of, had there been room in the hour, by reason."""

@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from stonechat import exchange_row, exchange_texts, wire
@@ -73,7 +73,13 @@ class Chooser:
 
     def choose(self, exchange: Exchange) -> str | None:
         """Return why an exchange is told, one of `REASONS`; None where it stays on the device alone."""
-        reason = self._reason(exchange)
+        return self._admitted(self._reason(exchange))
+
+    def choose_late(self, findings: Iterable[str]) -> str | None:
+        """Return why an exchange is told that had passed, now that these findings came."""
+        return self._admitted(FLAGGED if is_flagged(findings) else None)
+
+    def _admitted(self, reason: str | None) -> str | None:
         if reason is None:
             return None
         if not self._has_room(reason):

@@ -27,9 +27,11 @@ from stonechat_agent.health import EngineHealth
 from stonechat_agent.local.series import Series
 from stonechat_agent.passive import Facts, changes, event_attributes
 from stonechat_agent.sampling import Reading, Sample
+from stonechat_agent.scoring.concerns import Concern, Concerns
+from stonechat_agent.scoring.verdict import Verdict
 from stonechat_agent.spool import Instant, Spool
 from stonechat_agent.uplink import Publish, Uplink
-from stonechat_agent.window import Cutter, WindowBuilder
+from stonechat_agent.window import Centroids, Cutter, WindowBuilder
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +99,16 @@ class Relayed(NamedTuple):
     parsers_dropped: Mapping[str, int]
 
 
-Item = Sample | Exchange | Linked | Unlinked | Received | Lagged | Learned | Unreached
+class Told(NamedTuple):
+    """Something happened to another part of the agent that calls for an event."""
+
+    kind: str
+    key: str
+    severity: Severity
+    attributes: Mapping[str, Any]
+
+
+Item = Sample | Exchange | Verdict | Told | Linked | Unlinked | Received | Lagged | Learned | Unreached
 
 
 @dataclass(frozen=True)
@@ -157,6 +168,8 @@ class Pipeline:
         self._series = series
         self._other_losses = losses
         self._deferred: deque[tuple[int, Exchange]] = deque()
+        self._concerns = Concerns()
+        self._centroids = Centroids()
         self._window_ms = window_ms
         self._relayed = relayed
         self._clocks = clocks
@@ -265,6 +278,7 @@ class Pipeline:
                     self._take(waiting)
             now = self._clocks.now()
             self._take_deferred(now.monotonic)
+            self._tell(self._concerns.due(now.boottime), now)
             cut = self._cutter.look(now)
             if cut is not None:
                 self._close_window(now, cut.flags)
@@ -282,6 +296,7 @@ class Pipeline:
     def _finish(self) -> None:
         self._take_deferred()
         now = self._clocks.now()
+        self._tell(self._concerns.due(), now)
         self._event(EventKind.STOPPED, "agent", Severity.INFO, now)
         self._close_window(now, Flag.CUT_STOP)
         if self._uplink is not None:
@@ -295,6 +310,10 @@ class Pipeline:
                 self._deferred.append((self._clocks.now().monotonic + DEFERRED_MS, item))
             else:
                 self._take_exchange(item)
+        elif isinstance(item, Verdict):
+            self._take_verdict(item)
+        elif isinstance(item, Told):
+            self._event(item.kind, item.key, item.severity, self._clocks.now(), item.attributes)
         elif isinstance(item, Learned):
             self._health.heard(item.engine, up=True)
             self._learn(item)
@@ -329,6 +348,22 @@ class Pipeline:
         self._texts_out += size
         self._series.ended(now.monotonic * 1_000_000, exchange)
         self._builder.add_exchange(exchange)
+
+    def _take_verdict(self, verdict: Verdict) -> None:
+        """Count what came of an answer's judging, in the window that is open now, and tell of what concerns."""
+        self._builder.add_verdict(verdict)
+        now = self._clocks.now()
+        try:
+            self._desk.judged(verdict)
+        except Exception:
+            log.exception("verdict not kept", extra={"engine": verdict.engine})
+            self._lost["exchange.unjudged"] += 1
+        self._tell(self._concerns.take(verdict, now.boottime), now)
+
+    def _tell(self, concerns: Iterable[Concern], now: Instant) -> None:
+        for kind, key, severity, attributes in concerns:
+            log.warning(kind.replace("_", " "), extra={"key": key, **attributes})
+            self._event(kind, key, severity, now, attributes)
 
     def _take_deferred(self, until: int | None = None) -> None:
         """Take the exchanges that waited until then, in ms of the monotonic clock; all of them where that is None."""
@@ -413,11 +448,13 @@ class Pipeline:
             description=self._name,
             slots=self._spool.slots(self._name),
             length_ms=self._window_ms,
+            centroids=self._centroids,
         )
 
     def _close_window(self, now: Instant, flags: Flag, description: bytes | None = None) -> None:
         """Close the open window and begin the next one, from here on under another description if one is given."""
         record = self._builder.build(now, flags)
+        self._centroids.told()
         if self._uplink is not None:
             self._send(self._uplink.window_closed(record, now))
         else:

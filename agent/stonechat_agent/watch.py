@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stonechat import topics
@@ -21,10 +21,12 @@ from stonechat_agent.local.series import Series
 from stonechat_agent.models import KnownModels
 from stonechat_agent.outbox import Chooser, Outbox
 from stonechat_agent.passive import Passive, Watched, key_of
-from stonechat_agent.pipeline import Learned, Linked, Pipeline, Received, Relayed, Unlinked, Unreached
+from stonechat_agent.pipeline import Learned, Linked, Pipeline, Received, Relayed, Told, Unlinked, Unreached
 from stonechat_agent.privacy import Redactor
-from stonechat_agent.sampling import EngineMatch, Sampler, SamplingThread, build
+from stonechat_agent.sampling import EngineMatch, Sample, Sampler, SamplingThread, build
 from stonechat_agent.scoring.tier0 import Tier0
+from stonechat_agent.scoring.worker.keeper import Keeper
+from stonechat_agent.scoring.worker.policy import conditions_of
 from stonechat_agent.settings import Engine, Settings
 from stonechat_agent.spool import Spool
 from stonechat_agent.uplink import Publish, Uplink
@@ -72,6 +74,14 @@ class Watch:
             in_flight=self._in_flight,
             on_unreached=lambda engine: self.pipeline.put(Unreached(engine)),
         )
+        self.keeper = Keeper(
+            settings.scoring,
+            settings.guidelines,
+            on_verdict=lambda verdict: self.pipeline.put(verdict),
+            on_event=lambda *event: self.pipeline.put(Told(*event)),
+            in_flight=self._all_in_flight,
+            random=_random,
+        )
         self._desk = Desk(
             random_bits=secrets.randbits,
             models=KnownModels({engine.name: engine.models for engine in settings.engines}),
@@ -81,6 +91,8 @@ class Watch:
             checks=Tier0(key),
             chooser=Chooser(settings.exchanges, random=_random, clock=time.monotonic),
             keep=self._keep,
+            judge=self.keeper.offer,
+            amend=self._amend,
         )
         self.pipeline = Pipeline(
             open_spool=self._open_spool,
@@ -103,12 +115,13 @@ class Watch:
             proc=settings.sampling.proc_root,
             sys=settings.sampling.sys_root,
         )
-        self._sampling = SamplingThread(self.sampler, settings.sampling.interval_ns, self.pipeline.put)
+        self._sampling = SamplingThread(self.sampler, settings.sampling.interval_ns, self._sampled)
 
     def start(self) -> None:
         """Begin."""
         self.journal.start()
         self.pipeline.start()
+        self.keeper.start()
         self._sampling.start()
         self._passive.start()
 
@@ -116,6 +129,8 @@ class Watch:
         """End: the last window is closed and kept, and sent if the way is open."""
         self._passive.stop()
         self._sampling.stop()
+        if not self.keeper.stop():
+            log.error("scoring not stopped in time")
         if not self.pipeline.stop():
             log.error("pipeline not stopped in time")
         if self._outbox is not None:  # only now: the pipeline's thread makes it
@@ -190,6 +205,13 @@ class Watch:
         if chosen is not None and self._outbox is not None:
             self._outbox.wake()
 
+    def _amend(
+        self, id: str, scores: Mapping[str, float], findings: Sequence[str], chosen: str | None
+    ) -> None:
+        self.journal.update(id, scores, findings, chosen)
+        if chosen is not None and self._outbox is not None:
+            self._outbox.wake()
+
     def _ask(self, engine: str) -> bool:
         """Have an engine asked for its models, if that is worth waiting for: see ``Desk``."""
         now = time.monotonic()
@@ -207,8 +229,17 @@ class Watch:
         return counted.in_flight if counted is not None else 0
 
     def _losses(self) -> Counter[str]:
-        losses = self.journal.losses
+        losses = self.journal.losses + self.keeper.losses()
         return losses + Counter(self._outbox.losses()) if self._outbox is not None else losses
+
+    # The sampling's and the keeper's threads call these
+
+    def _sampled(self, sample: Sample) -> None:
+        self.keeper.conditions(*conditions_of(sample.readings))
+        self.pipeline.put(sample)
+
+    def _all_in_flight(self) -> int:
+        return sum(relayed.in_flight for relayed in self._relayed().values())
 
     # The link's thread calls these
 

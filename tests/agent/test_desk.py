@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stonechat.exchange import Exchange, Operation, Outcome, Source
@@ -13,6 +14,7 @@ from stonechat_agent.journal import Pseudonyms
 from stonechat_agent.models import KnownModels
 from stonechat_agent.outbox import Chooser
 from stonechat_agent.scoring.tier0 import Tier0
+from stonechat_agent.scoring.verdict import GuidelineResult, Verdict
 from stonechat_agent.settings import Exchanges
 
 NOW = Instant(monotonic=50_000, boottime=60_000, wall=1_790_000_000_000, synced=True)
@@ -26,6 +28,8 @@ class Kept:
         self.kept: list[tuple[Exchange, str | None]] = []
         self.asked: list[str] = []
         self.used: list[str] = []
+        self.judged: list[tuple[str, Transcript | None, tuple[str, ...]]] = []
+        self.amended: list[tuple[str, Mapping[str, float], Sequence[str], str | None]] = []
         self.desk = Desk(
             random_bits=lambda n: (1 << n) - 100,  # near the end, where it begins anew
             models=KnownModels({"box": ["qwen"]}),
@@ -35,6 +39,8 @@ class Kept:
             checks=Tier0(KEY),
             chooser=Chooser(Exchanges(sample=0.0), random=lambda: 0.5, clock=lambda: 0.0),
             keep=lambda exchange, chosen: self.kept.append((exchange, chosen)),
+            judge=lambda exchange: self.judged.append((exchange.id, exchange.transcript, exchange.findings)),
+            amend=lambda *verdict: self.amended.append(verdict),
         )
 
     def take(self, **fields: Any) -> tuple[Exchange, str | None]:
@@ -123,3 +129,33 @@ def test_what_the_hour_had_no_room_for_is_counted() -> None:
     )
     desk.take(outcome=Outcome.ERROR, error_type="http_5xx", transcript=None)
     assert desk.desk.untold() == {"failed": 1}
+
+
+def test_an_answer_is_judged_by_its_id_and_with_what_the_checks_found() -> None:
+    desk = Kept()
+    said = Transcript([Turn("user", "Say something.")], "")
+    taken, _ = desk.take(transcript=said, finish_reason="stop")
+    assert desk.judged == [(taken.id, said, ("empty",))]
+
+
+def verdict(*flags: str, broken: bool = False, **scores: float) -> Verdict:
+    guideline = GuidelineResult("no-dosage", "critical", 0.9 if broken else 0.1, broken, "")
+    return Verdict("01", "box", "qwen", "chat", 2, 10_000, scores, {}, flags, (guideline,), ())
+
+
+def test_what_the_models_say_later_is_kept_and_told_where_it_flags() -> None:
+    desk = Kept()
+    desk.desk.judged(verdict(toxic=0.02))
+    desk.desk.judged(verdict("toxic", toxic=0.97))
+    desk.desk.judged(verdict(broken=True, toxic=0.02))
+    assert desk.amended == [
+        ("01", {"toxic": 0.02, "guideline:no-dosage": 0.1}, (), None),
+        ("01", {"toxic": 0.97, "guideline:no-dosage": 0.1}, ("toxic",), "flagged"),
+        ("01", {"toxic": 0.02, "guideline:no-dosage": 0.9}, ("guideline:no-dosage",), "flagged"),
+    ]
+
+
+def test_a_verdict_that_says_nothing_changes_nothing() -> None:
+    desk = Kept()
+    desk.desk.judged(verdict()._replace(guidelines=()))
+    assert not desk.amended

@@ -133,11 +133,16 @@ class Store:
             self._put_texts(seq, id, texts)
 
     def update(self, id: str, columns: Row, chosen: str | None, why: str | None) -> None:
-        """Write fields of an exchange anew, choose it unless it is chosen, and say why it still has no texts."""
+        """Write fields of an exchange anew, choose it unless it is chosen, and say why it still has no texts.
+
+        One that went to the collector goes again: there the version with more judgements takes the other's place.
+        """
         for name, value in to_columns(columns).items():
             self._db.execute(f'UPDATE exchanges SET "{name}" = ? WHERE id = ?', (value, id))
         if chosen is not None:
             self._db.execute("UPDATE exchanges SET chosen = coalesce(chosen, ?) WHERE id = ?", (chosen, id))
+        if columns:
+            self._db.execute("UPDATE exchanges SET sent = 0 WHERE id = ? AND sent = 1", (id,))
         if why is not None:
             self._db.execute(f"UPDATE exchanges SET texts = ? WHERE id = ? AND texts <> '{KEPT}'", (why, id))
 

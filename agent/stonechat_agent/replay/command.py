@@ -125,6 +125,8 @@ def _desk(directory: str, settings: Settings, journal: Journal) -> Desk:
         checks=Tier0(key),
         chooser=Chooser(settings.exchanges, random=_random, clock=time.monotonic),
         keep=Keeper(journal),
+        judge=lambda _: False,  # a recording is judged by `stonechat score`
+        amend=lambda *_: None,
     )
 
 
