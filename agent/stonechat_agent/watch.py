@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from stonechat import topics
-from stonechat.event import Event, EventKind
+from stonechat.event import Event, EventKind, Severity
 from stonechat.exchange import Exchange
 from stonechat.wire import Header
 from stonechat_agent.clocks import Clocks
@@ -25,6 +25,7 @@ from stonechat_agent.pipeline import Learned, Linked, Pipeline, Received, Relaye
 from stonechat_agent.privacy import Redactor
 from stonechat_agent.sampling import EngineMatch, Sample, Sampler, SamplingThread, build
 from stonechat_agent.scoring.tier0 import Tier0
+from stonechat_agent.scoring.verdict import Verdict
 from stonechat_agent.scoring.worker.keeper import Keeper
 from stonechat_agent.scoring.worker.policy import conditions_of
 from stonechat_agent.settings import Engine, Settings
@@ -77,8 +78,8 @@ class Watch:
         self.keeper = Keeper(
             settings.scoring,
             settings.guidelines,
-            on_verdict=lambda verdict: self.pipeline.put(verdict),
-            on_event=lambda *event: self.pipeline.put(Told(*event)),
+            on_verdict=self._judged,
+            on_event=self._happened,
             in_flight=self._all_in_flight,
             random=_random,
         )
@@ -237,6 +238,12 @@ class Watch:
     def _sampled(self, sample: Sample) -> None:
         self.keeper.conditions(*conditions_of(sample.readings))
         self.pipeline.put(sample)
+
+    def _judged(self, verdict: Verdict) -> None:
+        self.pipeline.put(verdict)
+
+    def _happened(self, kind: str, key: str, severity: Severity, attributes: Mapping[str, Any]) -> None:
+        self.pipeline.put(Told(kind, key, severity, attributes))
 
     def _all_in_flight(self) -> int:
         return sum(relayed.in_flight for relayed in self._relayed().values())
