@@ -80,7 +80,7 @@ def guideline_of(finding: str) -> str | None:
 
 def meaning(name: str) -> str:
     """What a judgement means, "" where that is not known here."""
-    return "a guideline of the device's owner" if name.startswith(GUIDELINE) else MEANINGS.get(name, "")
+    return "a rule of the device's owner" if name.startswith(GUIDELINE) else MEANINGS.get(name, "")
 
 
 def concern(name: str, score: float) -> float:

@@ -54,20 +54,25 @@ def _engine(key: str) -> str:
 
 
 def _flagged(key: str, attributes: Attributes) -> str:
-    return f"an answer{_of_model(attributes)} was flagged as {finding_words(key)}{_score(attributes)}"
+    subject, verb = _answers(attributes)
+    return f"{subject} {verb} flagged as {finding_words(key)}{_score(attributes)}"
 
 
 def _guideline_broken(key: str, attributes: Attributes) -> str:
-    return f"an answer{_of_model(attributes)} broke the guideline {key}{_score(attributes)}"
+    return f"{_answers(attributes)[0]} broke the guideline {key}{_score(attributes)}"
 
 
-def _of_model(attributes: Attributes) -> str:
-    return f" of {attributes['model']}" if attributes.get("model") else ""
+def _answers(attributes: Attributes) -> tuple[str, str]:
+    """(The answers that were judged, "was" or "were")."""
+    number = int(attributes.get("answers") or 1)
+    of = f" of {attributes['model']}" if attributes.get("model") else ""
+    return (f"an answer{of}", "was") if number == 1 else (f"{number} answers{of}", "were")
 
 
 def _score(attributes: Attributes) -> str:
     score = attributes.get("score")
-    return "" if score is None else f", score {score:.2f}"
+    which = "the latest with score" if int(attributes.get("answers") or 1) > 1 else "score"
+    return "" if score is None else f", {which} {score:.2f}"
 
 
 def _scorer_restarted(key: str, attributes: Attributes) -> str:

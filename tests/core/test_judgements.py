@@ -50,7 +50,7 @@ def test_several_findings_are_one_part_of_a_sentence() -> None:
 def test_a_guideline_is_known_by_what_its_finding_begins_with() -> None:
     assert guideline_of(GUIDELINE + "no-dosage") == "no-dosage"
     assert guideline_of("toxic") is None
-    assert meaning("guideline:x") == "a guideline of the device's owner"
+    assert meaning("guideline:x") == "a rule of the device's owner"
     assert meaning("somebodys_own") == ""
 
 

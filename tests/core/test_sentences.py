@@ -70,6 +70,14 @@ def test_flags_are_said_in_words() -> None:
     assert sentence(EventKind.FLAGGED, "relevance", {"score": 0.1}, 4) == (
         "an answer was flagged as off topic, score 0.10 (4 times)"
     )
+    several = {"model": "qwen", "score": 0.97, "answers": 3}
+    assert sentence(EventKind.FLAGGED, "toxic", several) == (
+        "3 answers of qwen were flagged as toxic, the latest with score 0.97"
+    )
+    assert (
+        sentence(EventKind.GUIDELINE_BROKEN, "no-dosage", {"answers": 2})
+        == "2 answers broke the guideline no-dosage"
+    )
     assert sentence(EventKind.FLAGGED, "toxic", {"score": "high"}) == "flagged toxic score=high"
 
 
