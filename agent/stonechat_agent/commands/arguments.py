@@ -10,6 +10,7 @@ from typing import NamedTuple
 from stonechat.errors import StonechatError
 
 SHELLS = ("bash", "zsh", "fish")
+TIERS = ("0", "1", "2", "auto")
 SEVERITIES = ("info", "warning", "critical")
 
 _LAST = "only those of the last time, such as 30m, 1h or 7d"
@@ -110,6 +111,33 @@ def _replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _score(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--tier",
+        choices=TIERS,
+        default="auto",
+        help="0: checks without a model; 1: the small model; 2: the large one; auto (default): the large one where the"
+        " others find something or are not sure",
+    )
+    parser.add_argument("--reasons", action="store_true", help='also say why scores are null, as "withheld"')
+
+
+def _models(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "action", choices=("list", "verify", "add"), metavar="ACTION", help="list, verify or add"
+    )
+    parser.add_argument(
+        "which",
+        nargs="*",
+        metavar="DIR",
+        help="the folder to add; names or folders to verify, all of them without any",
+    )
+    parser.add_argument(
+        "--replace", action="store_true", help="add: in place of the added model of the same name"
+    )
+    parser.add_argument("--json", action="store_true", help="list: print JSON, one object a line")
+
+
 def _completion(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=", ".join(SHELLS))
 
@@ -159,6 +187,21 @@ COMMANDS = (
         "stonechat replay week.jsonl --into /tmp/replayed",
         "replay",
         _replay,
+    ),
+    Command(
+        "score",
+        "score answers: JSON lines in, JSON lines out",
+        """echo '{"prompt": "Why?", "response": "Because."}' | stonechat score\n"""
+        "  stonechat score --tier 2 < answers.jsonl > scores.jsonl",
+        "commands.score",
+        _score,
+    ),
+    Command(
+        "models",
+        "list, verify and add the models that judge answers",
+        "stonechat models list\n  stonechat models add ./my-spam-classifier",
+        "commands.models",
+        _models,
     ),
     Command(
         "completion",

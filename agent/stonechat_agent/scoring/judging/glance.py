@@ -12,9 +12,6 @@ from stonechat_agent.scoring.judging import hashing
 from stonechat_agent.scoring.judging.card import MOST_EMBEDDED, Card
 from stonechat_agent.scoring.judging.sessions import Graph, GraphError
 
-_ROWS = 32
-"""Rows of one run: more save nothing, and take memory."""
-
 
 class Glanced(NamedTuple):
     """What the graph gives: float32, (rows, labels) and (rows, at most 64)."""
@@ -57,15 +54,10 @@ class Glance:
         Raises:
             GraphError: a run failed.
         """
-        parts = []
-        # Of similar length together: rows are padded to the longest.
-        order = sorted(range(len(pairs)), key=lambda place: len(pairs[place][1]))
-        for first in range(0, len(order), _ROWS):
-            chosen = [pairs[place] for place in order[first : first + _ROWS]]
-            parts.append(self._graph.run(hashing.feed(chosen, self._spec), self._outputs))
-        if not parts:
+        if not pairs:
             width = len(self.card.labels)
             return Glanced(np.zeros((0, width), np.float32), np.zeros((0, self.dimensions), np.float32))
-        back = np.argsort(np.array(order))
-        logits, embedding = (np.concatenate([part[which] for part in parts])[back] for which in (0, 1))
+        # One at a time, as in `encoder`: no answer's score depends on its neighbours.
+        found = [self._graph.run(hashing.feed([pair], self._spec), self._outputs) for pair in pairs]
+        logits, embedding = (np.concatenate(part) for part in zip(*found, strict=True))
         return Glanced(logits, embedding)

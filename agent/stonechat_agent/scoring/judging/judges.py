@@ -250,7 +250,7 @@ class Judges:
             if model is not None or card is None:
                 return model
             try:
-                model = _opened(card, self._threads)
+                model = opened(card, self._threads)
             # Whatever a file of strangers makes of the libraries that read it, the other models go on.
             except Exception as error:
                 del self._cards[name]
@@ -295,7 +295,12 @@ class _Found(NamedTuple):
     windows: NDArray[np.int64] | None
 
 
-def _opened(card: Card, threads: int) -> Glance | Encoder:
+def opened(card: Card, threads: int) -> Glance | Encoder:
+    """Open the model of a card, which has been verified.
+
+    Raises:
+        Exception: of whichever library cannot use it; the message says why.
+    """
     if card.kind == "glance":
         from stonechat_agent.scoring.judging.glance import Glance
 

@@ -67,6 +67,11 @@ class Graph:
         """Names of what it has to be fed with."""
         return tuple(self._inputs)
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of what it gives."""
+        return tuple(self._outputs)
+
     def check(self, inputs: tuple[str, ...], outputs: Mapping[str, int | None]) -> None:
         """Compare with what a card says.
 

@@ -1,9 +1,9 @@
 """Tokens of a pair of texts, packed into rows as a model was trained on them.
 
 A judge reads `[CLS] prompt [SEP] answer [SEP]`: of the prompt its last tokens, at most `prompt_length`, and of the
-answer what fits. A longer answer becomes several rows, *windows* that overlap by a quarter; at most `MOST_WINDOWS`, of
-which a still longer answer gets half at its head and half at its tail, as it does with more than `MOST_CHARACTERS`. A
-model that sees the answer alone (`prompt_length = 0`) reads `[CLS] answer [SEP]`.
+answer what fits. A longer answer becomes several rows, *windows* that overlap by a quarter, from its head to its tail;
+at most `MOST_WINDOWS`, so that a very long answer is sampled, and one beyond `MOST_CHARACTERS` at its head and tail
+only. A model that sees the answer alone (`prompt_length = 0`) reads `[CLS] answer [SEP]`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class Layout(NamedTuple):
     between: tuple[int, ...]
     after: tuple[int, ...]
     answer_type: int
-    pad: int
+    any: int
+    """Some token, to try a graph with."""
 
     @property
     def special(self) -> int:
@@ -54,23 +55,23 @@ class Encoder(Protocol):
     def encode(self, text: str) -> list[int]: ...
 
 
-class Rows(NamedTuple):
-    """Rows of one length, padded behind; int64, (rows, length)."""
+class Window(NamedTuple):
+    """Prompt and answer of one row, without special tokens."""
+
+    prompt: Sequence[int]
+    answer: Sequence[int]
+
+
+class Row(NamedTuple):
+    """What a graph is fed with: int64, (1, tokens) each. A row has no padding, so its mask is of ones."""
 
     ids: NDArray[np.int64]
     mask: NDArray[np.int64]
     types: NDArray[np.int64]
 
 
-class Row(NamedTuple):
-    """One window: prompt and answer without special tokens."""
-
-    prompt: Sequence[int]
-    answer: Sequence[int]
-
-
 class Tokens:
-    """Makes rows of pairs of texts, by the tokenizer that a card names. Several threads may use it at once."""
+    """Makes windows of pairs of texts, by the tokenizer that a card names. Several threads may use it at once."""
 
     def __init__(self, card: Card) -> None:
         """
@@ -83,11 +84,7 @@ class Tokens:
         else:
             self._encoder, self.layout = _hugging_face(card.folder, card.input)
 
-    def length(self, row: Row) -> int:
-        """Tokens of a row, special ones included."""
-        return self.layout.special + len(row.prompt) + len(row.answer)
-
-    def rows(self, prompt: str, answer: str) -> list[Row]:
+    def windows(self, prompt: str, answer: str) -> list[Window]:
         """Return the windows of an answer, from its head to its tail; none for an answer without a token."""
         most = self._input.prompt_length
         asked: list[int] = []
@@ -95,37 +92,29 @@ class Tokens:
             asked = self._encoder.encode(prompt[-PROMPT_CHARACTERS * most :])[-most:]
         said = self._encoder.encode(bounded(answer, MOST_CHARACTERS))
         room = self._input.max_length - self.layout.special - len(asked)
-        return [Row(asked, said[start : start + room]) for start in starts(len(said), room)]
+        return [Window(asked, said[start : start + room]) for start in starts(len(said), room)]
 
-    def pack(self, rows: Sequence[Row]) -> Rows:
-        """Return rows as the graph takes them, padded to the longest."""
-        before, between, after, answer_type, pad = self.layout
-        shape = (len(rows), max(map(self.length, rows)))
-        ids = np.full(shape, pad, np.int64)
-        mask, types = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-        for place, row in enumerate(rows):
-            numbers = [*before, *row.prompt, *between, *row.answer, *after]
-            ids[place, : len(numbers)] = numbers
-            mask[place, : len(numbers)] = 1
-            types[place, len(before) + len(row.prompt) + len(between) : len(numbers)] = answer_type
-        return Rows(ids, mask, types)
+    def pack(self, window: Window) -> Row:
+        """Return a window as the graph takes it."""
+        before, between, after, answer_type, _ = self.layout
+        numbers = [*before, *window.prompt, *between, *window.answer, *after]
+        ids = np.array([numbers], np.int64)
+        types = np.zeros_like(ids)
+        types[:, len(before) + len(window.prompt) + len(between) :] = answer_type
+        return Row(ids, np.ones_like(ids), types)
 
 
 def starts(length: int, room: int) -> list[int]:
-    """Return where the windows of `room` tokens begin in an answer of `length` tokens.
+    """Return where the windows of `room` tokens begin in an answer of `length` tokens, spread evenly over it.
 
-    Windows of an answer that they cover are spread evenly, so that none holds a short rest; they overlap by a quarter
-    or more. Of one that they do not cover, half of them lie at its head and half at its tail.
+    They overlap by a quarter or more, as long as `MOST_WINDOWS` are enough for that; of a longer answer, what lies
+    between two windows is not seen.
     """
     if length <= room:
         return [0] if length else []
     stride = max(1, room - room // 4)
-    count = 1 + -(-(length - room) // stride)
-    if count <= MOST_WINDOWS:
-        return [round(place * (length - room) / (count - 1)) for place in range(count)]
-    half = MOST_WINDOWS // 2
-    head = [place * stride for place in range(half)]
-    return head + [length - room - start for start in reversed(head)]
+    count = min(MOST_WINDOWS, 1 + -(-(length - room) // stride))
+    return [round(place * (length - room) / (count - 1)) for place in range(count)]
 
 
 def _wordpiece(folder: Path, spec: Input) -> tuple[Encoder, Layout]:
@@ -136,7 +125,7 @@ def _wordpiece(folder: Path, spec: Input) -> tuple[Encoder, Layout]:
         raise TokenizerError(f"vocab.txt {getattr(error, 'strerror', None) or error}") from error
     cls, sep = (encoder.cls,), (encoder.sep,)
     paired = spec.prompt_length > 0
-    return encoder, Layout(cls, sep if paired else (), sep, int(paired), encoder.pad)
+    return encoder, Layout(cls, sep if paired else (), sep, int(paired), encoder.unknown)
 
 
 class _HuggingFace:
@@ -168,13 +157,10 @@ def _hugging_face(folder: Path, spec: Input) -> tuple[Encoder, Layout]:
     tokenizer.no_padding()
     # As with our own: names of special tokens in an answer are text.
     tokenizer.encode_special_tokens = True
-    padded = next(
-        (n for name in ("[PAD]", "<pad>", "<|pad|>") if (n := tokenizer.token_to_id(name)) is not None), 0
-    )
-    return _HuggingFace(tokenizer), _layout(tokenizer, padded, paired=spec.prompt_length > 0)
+    return _HuggingFace(tokenizer), _layout(tokenizer, paired=spec.prompt_length > 0)
 
 
-def _layout(tokenizer: object, pad: int, *, paired: bool) -> Layout:
+def _layout(tokenizer: object, *, paired: bool) -> Layout:
     """Find out where a tokenizer puts its special tokens, by what it makes of two letters."""
     found = tokenizer.encode("a", "a") if paired else tokenizer.encode("a")  # type: ignore[attr-defined]
     owners: list[int | None] = found.sequence_ids
@@ -190,5 +176,5 @@ def _layout(tokenizer: object, pad: int, *, paired: bool) -> Layout:
         tuple(found.ids[asked[-1] + 1 : said[0]]) if paired else (),
         tuple(found.ids[said[-1] + 1 :]),
         int(found.type_ids[said[0]]),
-        pad,
+        int(found.ids[said[0]]),
     )
