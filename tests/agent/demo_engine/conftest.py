@@ -45,7 +45,7 @@ def _start(*arguments: str) -> Iterator[Engine]:
         yield Engine(process, int(found[1]))
     finally:
         process.terminate()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert process.stdout is not None
         process.stdout.close()
 
@@ -63,7 +63,7 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture
 def client(engine: Engine) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=engine.url, timeout=30) as made:
+    with httpx.Client(base_url=engine.url, timeout=60) as made:
         yield made
 
 

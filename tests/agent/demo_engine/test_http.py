@@ -17,7 +17,7 @@ LAST = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 def _exchange(engine: Engine, *parts: bytes) -> bytes:
     """Send parts one by one; return all that comes until the server closes."""
-    with socket.create_connection(("127.0.0.1", engine.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", engine.port), timeout=60) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for part in parts:
             connection.sendall(part)
@@ -98,7 +98,7 @@ def test_an_upgrade_is_declined_by_answering(engine: Engine) -> None:
 )
 def test_what_is_malformed_or_too_large_is_refused(engine: Engine, sent: bytes, status: bytes) -> None:
     received = b""
-    with socket.create_connection(("127.0.0.1", engine.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", engine.port), timeout=60) as connection:
         try:
             connection.sendall(sent)
             while data := connection.recv(65536):

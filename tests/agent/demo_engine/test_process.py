@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -29,6 +30,7 @@ from .conftest import Engine, StartEngine
 MODEL = "stonechat-demo-lm"
 # As long as the context lets it be: some 0.6 s of work on an idle core.
 LONG = {"prompt": "Once upon a time", "ignore_eos": True, "stream": True}
+WHOLE = {"prompt": "Once upon a time", "ignore_eos": True, "n_predict": 30}
 CHAT = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 3}
 OLLAMA = {"model": MODEL, "prompt": "Hi", "options": {"num_predict": 3}}
 
@@ -39,69 +41,7 @@ def _post(path: str, body: object) -> bytes:
 
 
 def _connect(engine: Engine) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", engine.port), timeout=20)
-
-
-def _until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(0.01)
-
-
-def _metric(engine: Engine, name: str) -> float:
-    lines = httpx.get(engine.url + "/metrics").text.splitlines()
-    return float(next(line.split(" ")[1] for line in lines if line.startswith(f"llamacpp:{name} ")))
-
-
-def test_a_client_that_goes_away_stops_its_answer(engine: Engine) -> None:
-    before = _metric(engine, "n_decode_total")
-    with _connect(engine) as connection:
-        connection.sendall(_post("/completion", LONG))
-        assert b"data: " in connection.recv(65536) + connection.recv(65536)
-    _until(lambda: not any(slot["is_processing"] for slot in httpx.get(engine.url + "/slots").json()))
-    assert _metric(engine, "n_decode_total") - before < 900
-
-
-def test_a_client_that_goes_away_before_a_whole_answer_stops_it_too(engine: Engine) -> None:
-    before = _metric(engine, "n_decode_total")
-    with _connect(engine) as connection:
-        connection.sendall(_post("/completion", {**LONG, "stream": False}))
-        _until(lambda: _metric(engine, "requests_processing") == 1)
-    _until(lambda: _metric(engine, "requests_processing") == 0)
-    assert _metric(engine, "n_decode_total") - before < 900
-
-
-def test_a_full_queue_refuses_in_each_dialect_and_the_rest_is_served(start_engine: StartEngine) -> None:
-    with start_engine("--slots", "1", "--queue", "1") as engine, contextlib.ExitStack() as stack:
-        first, second, third, fourth = (stack.enter_context(_connect(engine)) for _ in range(4))
-        for connection in (first, second):
-            connection.sendall(_post("/completion", {**LONG, "stream": False}))
-        third.sendall(_post("/v1/chat/completions", CHAT))
-        fourth.sendall(_post("/api/generate", OLLAMA))
-        head, body = third.recv(65536).split(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 503 ")
-        assert json.loads(body)["error"]["type"] == "unavailable_error"
-        head, body = fourth.recv(65536).split(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 503 ")
-        assert json.loads(body) == {
-            "error": "server busy, please try again.  maximum pending requests exceeded"
-        }
-        for connection in (first, second):
-            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
-        assert httpx.post(engine.url + "/v1/chat/completions", json=CHAT).status_code == 200
-
-
-def test_a_queued_request_whose_client_left_is_forgotten(start_engine: StartEngine) -> None:
-    with start_engine("--slots", "1") as engine, _connect(engine) as first:
-        first.sendall(_post("/completion", LONG))
-        with _connect(engine) as second:
-            second.sendall(_post("/completion", LONG))
-            _until(lambda: _metric(engine, "requests_deferred") == 1)
-            refused = httpx.get(engine.url + "/slots?fail_on_no_slot=1")
-            assert refused.status_code == 503
-        _until(lambda: _metric(engine, "requests_deferred") == 0)
-        assert _metric(engine, "requests_processing") == 1, "it was not run either"
+    return socket.create_connection(("127.0.0.1", engine.port), timeout=60)
 
 
 def test_two_slots_keep_two_talks_apart(start_engine: StartEngine) -> None:
@@ -127,8 +67,8 @@ def test_sigterm_ends_an_answer_under_way_and_exits_0(start_engine: StartEngine)
         connection.recv(1024)
         began = time.monotonic()
         engine.process.terminate()
-        assert engine.process.wait(10) == 0
-        assert time.monotonic() - began < 3
+        assert engine.process.wait(60) == 0
+        assert time.monotonic() - began < 30
 
 
 def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -136,7 +76,7 @@ def _run(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "stonechat_agent.demo_engine", *arguments],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -179,10 +119,116 @@ async def _served(app: App) -> AsyncIterator[httpx.AsyncClient]:
     server = HttpServer(app.handle, app.reject)
     host, port = await server.listen("127.0.0.1", 0)
     try:
-        async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=20) as client:
+        async with httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=60) as client:
             yield client
     finally:
         await server.close()
+
+
+class _HeldModel(LanguageModel):
+    """The real model, which after a few steps goes on only when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(model_path("demo_lm"), threads=1)
+        self.steps = 0
+        self.go_on = threading.Event()
+
+    def feed(self, cache: Cache, tokens: Sequence[int]) -> Logits:
+        self.steps += 1
+        if self.steps > 4:
+            assert self.go_on.wait(60)
+        return super().feed(cache, tokens)
+
+
+@contextlib.asynccontextmanager
+async def _held(
+    *, slots: int = 1, queue: int = 16
+) -> AsyncIterator[tuple[httpx.AsyncClient, Scheduler, threading.Event]]:
+    """A client of an engine whose answers come to their end only once the event is set."""
+    model = _HeldModel()
+    scheduler = Scheduler(model, slots=slots, queue=queue, context=1024)
+    app = App("0")
+    app.ready(Serving(model=model, alias=MODEL, context=1024, slots=slots, build="test"), scheduler)
+    try:
+        async with _served(app) as client:
+            yield client, scheduler, model.go_on
+    finally:
+        model.go_on.set()
+        await scheduler.close()
+
+
+async def _comes(condition: Callable[[], object]) -> None:
+    ends = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < ends, "it did not come to pass"
+        await asyncio.sleep(0.005)
+
+
+def _is_cancelled(scheduler: Scheduler) -> bool:
+    job = scheduler.slots[0].last
+    return job is not None and job.cancelled.is_set()
+
+
+def test_a_client_that_goes_away_stops_its_answer() -> None:
+    async def scenario() -> None:
+        async with _held() as (client, scheduler, go_on):
+            async with client.stream("POST", "/completion", json={**WHOLE, "stream": True}) as answer:
+                assert b"data: " in await anext(answer.aiter_raw())
+            await _comes(lambda: _is_cancelled(scheduler))
+            go_on.set()
+            await _comes(lambda: scheduler.processing == 0)
+            assert scheduler.totals.decodes < 10
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_goes_away_before_a_whole_answer_stops_it_too() -> None:
+    async def scenario() -> None:
+        async with _held() as (client, scheduler, go_on):
+            asking = asyncio.ensure_future(client.post("/completion", json=WHOLE))
+            await _comes(lambda: scheduler.processing == 1)
+            asking.cancel()
+            await _comes(lambda: _is_cancelled(scheduler))
+            go_on.set()
+            await _comes(lambda: scheduler.processing == 0)
+            assert scheduler.totals.decodes < 10
+
+    asyncio.run(scenario())
+
+
+def test_a_full_queue_refuses_in_each_dialect_and_the_rest_is_served() -> None:
+    async def scenario() -> None:
+        async with _held(queue=1) as (client, scheduler, go_on):
+            asking = [asyncio.ensure_future(client.post("/completion", json=WHOLE)) for _ in range(2)]
+            await _comes(lambda: (scheduler.processing, scheduler.deferred) == (1, 1))
+            refused = await client.post("/v1/chat/completions", json=CHAT)
+            assert refused.status_code == 503
+            assert refused.json()["error"]["type"] == "unavailable_error"
+            refused = await client.post("/api/generate", json=OLLAMA)
+            assert refused.status_code == 503
+            assert refused.json() == {
+                "error": "server busy, please try again.  maximum pending requests exceeded"
+            }
+            go_on.set()
+            assert [answer.status_code for answer in await asyncio.gather(*asking)] == [200, 200]
+            assert (await client.post("/v1/chat/completions", json=CHAT)).status_code == 200
+
+    asyncio.run(scenario())
+
+
+def test_a_queued_request_whose_client_left_is_forgotten() -> None:
+    async def scenario() -> None:
+        async with _held() as (client, scheduler, go_on):
+            first, second = (asyncio.ensure_future(client.post("/completion", json=WHOLE)) for _ in range(2))
+            await _comes(lambda: (scheduler.processing, scheduler.deferred) == (1, 1))
+            assert (await client.get("/slots?fail_on_no_slot=1")).status_code == 503
+            second.cancel()
+            await _comes(lambda: scheduler.deferred == 0)
+            assert scheduler.processing == 1, "it was not run either"
+            go_on.set()
+            assert (await first).status_code == 200
+
+    asyncio.run(scenario())
 
 
 def test_while_the_model_loads_every_dialect_says_so() -> None:
