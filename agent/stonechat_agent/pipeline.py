@@ -353,6 +353,9 @@ class Pipeline:
         """Count what came of an answer's judging, in the window that is open now, and tell of what concerns."""
         self._builder.add_verdict(verdict)
         now = self._clocks.now()
+        if verdict.scores or verdict.guidelines:
+            flagged = bool(verdict.flags) or any(one.broken for one in verdict.guidelines)
+            self._series.judged(now.monotonic * 1_000_000, flagged=flagged)
         try:
             self._desk.judged(verdict)
         except Exception:

@@ -44,7 +44,7 @@ MEANINGS: Mapping[str, str] = {
 }
 """What a judgement says about an answer. A name that is not here is shown as it is: devices may know more."""
 
-_SAID: Mapping[str, str] = {
+SAID: Mapping[str, str] = {
     "toxic": "toxic",
     "hate": "hateful",
     "insult": "insulting",
@@ -56,6 +56,7 @@ _SAID: Mapping[str, str] = {
     "coherence": "incoherent",
     "quality": "of low quality",
 }
+"""What is said of an answer beyond the threshold of a head, where that is not the head's name."""
 
 
 class Judgement(NamedTuple):
@@ -70,7 +71,7 @@ def finding_words(name: str) -> str:
     """A finding as it is said of an answer: ``off topic``, ``prompt leak``, ``guideline no-dosage``."""
     if (guideline := guideline_of(name)) is not None:
         return f"guideline {guideline}"
-    return _SAID.get(name) or name.replace("_", " ")
+    return SAID.get(name) or name.replace("_", " ")
 
 
 def guideline_of(finding: str) -> str | None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from stonechat import judgements
 from stonechat.event import Severity
 from stonechat.sentences import sentence
 from stonechat_agent.journal import WHY, JournalEvent, Recent
@@ -84,6 +85,7 @@ def recent(
             "exchanges": found.exchanges[:EXCHANGES],
             "events": [_event(event) for event in found.events[:EVENTS]],
             "texts": WHY,
+            "judgements": {"said": judgements.SAID, "low": sorted(judgements.LOW)},
         }
         latest_json = json.dumps(told, separators=(",", ":"))
         version = f"{zlib.crc32(latest_json.encode()):08x}"

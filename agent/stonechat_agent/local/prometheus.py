@@ -1,7 +1,8 @@
 """Prometheus' text format, out of a fold of windows.
 
 Names are the catalogue's with underscores and the base unit (``gen_ai_server_request_duration_seconds``); counters
-end in ``_total`` and count since the agent's start. Distributions are summaries. Labels come from the bounded series.
+end in ``_total`` and count since the agent's start. Distributions are summaries; those of scores have no quantiles, and
+their sums and counts are by sampling weight. Labels come from the bounded series.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from stonechat import sketch
 from stonechat.catalog import METRICS, Kind, Metric
 from stonechat.records import Series, Values
 from stonechat.summary import quantile
-from stonechat.values import Value
+from stonechat.values import WEIGHT_ONE, Value
 
 _UNITS = {
     "s": "seconds",
@@ -44,10 +45,12 @@ def render(totals: Values) -> str:
 def _lines(totals: Values) -> Iterator[str]:
     for metric in METRICS:
         holders = {series: metrics[metric.id] for series, metrics in totals.items() if metric.id in metrics}
-        if not holders or metric.kind in (Kind.HISTOGRAM, Kind.VECTOR):
+        if not holders or metric.kind is Kind.VECTOR:
             continue
         name = metric_name(metric)
-        kind = {Kind.GAUGE: "gauge", Kind.SKETCH: "summary"}.get(metric.kind, "counter")
+        kind = {Kind.GAUGE: "gauge", Kind.SKETCH: "summary", Kind.HISTOGRAM: "summary"}.get(
+            metric.kind, "counter"
+        )
         yield f"# HELP {name} {metric.help}"
         yield f"# TYPE {name} {kind}"
         yield from _samples(metric, name, holders)
@@ -62,7 +65,12 @@ def _samples(metric: Metric, name: str, holders: Mapping[Series, Value]) -> Iter
             yield f"{name}{_labels(labels)} {_number(cast('int', value[5]) * metric.scale)}"
         elif metric.kind is Kind.TALLY:
             for key, n in zip(value[1::2], value[2::2], strict=True):
-                yield f"{name}{_labels({**labels, 'value': str(key)})} {n}"
+                yield f"{name}{_labels({**labels, 'value': str(key)})} {_number(cast('int', n) * metric.scale)}"
+        elif metric.kind is Kind.HISTOGRAM:
+            weights = cast("tuple[int, ...]", value[2:])
+            total = sum((2 * place + 1) * weight for place, weight in enumerate(weights)) / (2 * len(weights))
+            yield f"{name}_sum{_labels(labels)} {_number(total / WEIGHT_ONE)}"
+            yield f"{name}_count{_labels(labels)} {_number(sum(weights) / WEIGHT_ONE)}"
         else:
             whole = cast("sketch.Sketch", value[1:])
             for q in _QUANTILES:

@@ -28,6 +28,8 @@ COLUMNS = (
     "failed",
     "speed",  # tokens a second, the mean of the exchanges that ended
     "ttft",  # seconds, the mean of the exchanges that ended
+    "judged",  # answers of which models or guidelines said something in this second
+    "flagged",  # of them those beyond a threshold, or that broke a guideline
 )
 """Each is unknown (NaN here, null in JSON) where nothing was read, but for the counts of exchanges."""
 
@@ -89,6 +91,14 @@ class Series:
         if ttft is not None:
             self._ttfts += 1
             self._mean("ttft", slot, ttft / _NS, self._ttfts)
+
+    def judged(self, now_ns: int, *, flagged: bool) -> None:
+        """Take what models and guidelines said just now of an answer, which ended some time before."""
+        slot = self._slot(now_ns)
+        for name, number in (("judged", 1), ("flagged", int(flagged))):
+            column = self._columns[_AT[name]]
+            # NaN is the number that differs from itself.
+            column[slot] = number if column[slot] != column[slot] else column[slot] + number
 
     def since(self, after: int, now_ns: int) -> dict[str, list[float | int | None]]:
         """The seconds that are over and later than ``after``, as columns; ``t`` are the seconds.

@@ -97,3 +97,14 @@ def test_exchanges_of_a_second_are_counted_and_averaged() -> None:
     series.ended(8 * NS, answered(ttft=0.5))
     series.ended(8 * NS, answered(ttft=0.75))
     assert series.since(7, 9 * NS)["ttft"] == [0.625]
+
+
+def test_verdicts_are_counted_in_the_second_in_which_they_come() -> None:
+    series = Series()
+    series.ended(5 * NS, answered(ttft=0.5, tokens=11))
+    series.judged(6 * NS, flagged=False)
+    series.judged(6 * NS + 9, flagged=True)
+    series.sampled(7 * NS, [Reading(CPU, 1)])
+    told = series.since(-1, 8 * NS)
+    assert told["judged"] == [None, 2.0, None]
+    assert told["flagged"] == [None, 1.0, None]
