@@ -64,7 +64,7 @@ def running(directory: Path, **settings: Any) -> Iterator[Journal]:
     try:
         yield one
     finally:
-        assert one.stop(10), "the journal did not stop in time"
+        assert one.stop(60), "the journal did not stop in time"
 
 
 def write(directory: Path, *exchanges: Exchange, **settings: Any) -> Journal:
@@ -75,7 +75,7 @@ def write(directory: Path, *exchanges: Exchange, **settings: Any) -> Journal:
     return one
 
 
-def until(condition: Callable[[], object], seconds: float = 15.0) -> None:
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not come about in time"
