@@ -36,7 +36,7 @@ def ask(shell: str, program: str, directory: Path) -> list[str]:
         [found, "-c", program],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         cwd=directory,
         env={"PATH": "/usr/bin:/bin", "HOME": str(directory), "TERM": "xterm"},
         check=False,
@@ -81,7 +81,7 @@ def zsh(scripts: dict[str, Path], typed: str) -> str:
     def until(mark: str) -> str:
         """What came before a mark; that is not kept."""
         nonlocal seen
-        ends = time.monotonic() + 30
+        ends = time.monotonic() + 60
         while mark not in seen:
             assert time.monotonic() < ends, seen
             if select.select([ours], [], [], 0.1)[0]:

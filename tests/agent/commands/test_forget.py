@@ -125,7 +125,7 @@ def test_who_sits_at_a_terminal_is_asked(shop: Device, answer: bytes, code: int,
             env=shop.environ(),
         )
         os.write(ours, answer)
-        out, errors = process.communicate(timeout=30)
+        out, errors = process.communicate(timeout=60)
     finally:
         os.close(ours)
         os.close(theirs)

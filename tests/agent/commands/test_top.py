@@ -28,6 +28,7 @@ from stonechat_agent.commands.terminal import Terminal
 from stonechat_agent.journal import Stats
 from stonechat_agent.local.status import status_of
 from stonechat_agent.pipeline import Snapshot
+from stonechat_agent.scoring.worker.keeper import Stats as Scoring
 from stonechat_agent.settings import load
 
 ENTER, LEAVE = "\x1b[?1049h", "\x1b[?1049l"
@@ -47,6 +48,7 @@ def status(device: Device, **more: Any) -> dict[str, Any]:
         relaying=frozenset({"engine"}),
         sources=[],
         journal=Stats(40_960, 0, 0, ""),
+        scoring=Scoring(0, 0, None, None, "", 0, 0, 0, {}, ()),
         untold={},
         uplink_fault="",
         uptime_seconds=60.0,
@@ -110,7 +112,7 @@ class OnTerminal:
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
 
-    def read_until(self, text: str, seconds: float = 20.0) -> str:
+    def read_until(self, text: str, seconds: float = 60.0) -> str:
         """What is written until a text comes; that is not kept for the next call."""
         ends = time.monotonic() + seconds
         while text not in self.written:
@@ -133,7 +135,7 @@ class OnTerminal:
     def ended(self) -> int:
         """The exit code; the terminal must be as it was."""
         self.read_until(LEAVE)
-        code = self.process.wait(timeout=20)
+        code = self.process.wait(timeout=60)
         assert termios.tcgetattr(self.theirs) == self.before
         assert self.process.stderr is not None
         assert "Traceback" not in self.process.stderr.read()
@@ -194,7 +196,7 @@ def test_a_smaller_terminal_is_drawn_anew(on_terminal: OnTerminal) -> None:
     on_terminal.frame()
     for columns, height in ((50, 14), (34, 5), (120, 40)):
         on_terminal.resize(columns, height)
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while True:
             lines = on_terminal.frame()
             fits = len(lines) <= height and max(map(len, lines)) <= columns
@@ -207,7 +209,7 @@ def test_stopping_and_continuing(on_terminal: OnTerminal) -> None:
     on_terminal.frame()
     on_terminal.process.send_signal(signal.SIGTSTP)
     on_terminal.read_until(LEAVE)
-    ends = time.monotonic() + 10
+    ends = time.monotonic() + 60
     while Path(f"/proc/{on_terminal.process.pid}/stat").read_text().split(") ")[1][0] != "T":
         assert time.monotonic() < ends
         time.sleep(0.05)
@@ -227,7 +229,7 @@ def test_a_fault_of_ours_restores_the_terminal(seen: Device, where: str) -> None
         one = OnTerminal(seen)
         try:
             one.read_until(LEAVE)
-            assert one.process.wait(timeout=20) == 1
+            assert one.process.wait(timeout=60) == 1
             assert termios.tcgetattr(one.theirs) == one.before
         finally:
             one.close()
@@ -240,7 +242,7 @@ def test_an_agent_that_goes_away_is_told(tmp_path: Path) -> None:
         one = OnTerminal(device)
         one.frame()
     try:
-        ends = time.monotonic() + 20
+        ends = time.monotonic() + 60
         while "no agent answers" not in one.frame()[0]:
             assert time.monotonic() < ends
         assert "gemma3:1b" in "\n".join(one.frame())
