@@ -13,9 +13,11 @@ GROUPABLE = tuple(
     for field in FIELDS
     if field.kind in (*_SIMPLE, FieldKind.WORDS) or field.name in ("status", "tool_calls")
 )
+SCORES = tuple(dict.fromkeys((*SCORE_NAMES, *FINDINGS)))
+
 SORTABLE = (
     *(field.name for field in FIELDS if field.kind not in (FieldKind.WORDS, FieldKind.SCORES)),
     "decode_rate",
+    "concern",
+    *SCORES,
 )
-
-SCORES = tuple(dict.fromkeys((*SCORE_NAMES, *FINDINGS)))

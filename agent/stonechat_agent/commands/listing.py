@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from stonechat.exchange import is_flagged
+from stonechat.judgements import by_concern
 from stonechat_agent.commands import figures
 from stonechat_agent.commands.figures import NONE
 from stonechat_agent.commands.table import Column
@@ -39,7 +41,7 @@ def cells(row: Row, today: datetime) -> list[str]:
         figures.count(row.get("input_tokens"), NONE),
         figures.count(row.get("output_tokens"), NONE),
         figures.rate(decode_rate(row), NONE),
-        ",".join(row.get("findings", ())) or NONE,
+        ",".join(findings(row)) or NONE,
     ]
 
 
@@ -48,8 +50,13 @@ def styles(row: Row) -> Sequence[str]:
     result = [""] * len(COLUMNS)
     result[0] = "cyan"
     result[3] = _COLOUR.get(row.get("outcome", ""), "")
-    result[-1] = "yellow" if row.get("findings") else ""
+    result[-1] = "yellow" if is_flagged(row.get("findings", ())) else ""
     return result
+
+
+def findings(row: Row) -> list[str]:
+    """What is beyond its threshold, broken guidelines first, then what concerns most; names as conditions take them."""
+    return [one.name for one in by_concern(row.get("findings", ()), row.get("scores", {})) if one.found]
 
 
 def outcome(row: Row) -> str:

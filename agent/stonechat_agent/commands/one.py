@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from stonechat.judgements import LOW, Judgement, by_concern, finding_words, guideline_of, meaning
 from stonechat.waterfall import PHASES, lay_out
 from stonechat_agent.commands import figures
 from stonechat_agent.commands.listing import decode_rate
@@ -121,16 +122,30 @@ def _judgements(row: Row, terminal: Terminal) -> Iterator[str]:
         return
     yield ""
     yield terminal.styled("judged", "bold")
-    if "findings" in row:
-        yield _line("findings", terminal.styled(harmless(", ".join(row["findings"])), "yellow"))
-    scores = sorted(row.get("scores", {}).items(), key=lambda item: -item[1])
-    for name, score in scores:
-        if score:
-            yield _line(harmless(name), f"{score:.3g}")
-    if zeros := [name for name, score in scores if not score]:
-        yield _line("0", harmless(", ".join(zeros)))
+    judged = by_concern(row.get("findings", ()), row.get("scores", {}))
+    nothing = [one for one in judged if not one.found and not one.score and one.name not in LOW]
+    for one in judged:
+        if one not in nothing:
+            yield _judgement(one, terminal)
+    if nothing:
+        yield _line("0", harmless(", ".join(_name(one.name) for one in nothing)))
     if "notes" in row:
         yield _line("notes", harmless(", ".join(row["notes"]).replace("_", " ")))
+
+
+def _judgement(one: Judgement, terminal: Terminal) -> str:
+    score = figures.NONE if one.score is None else f"{one.score:.2f}"
+    what = meaning(one.name)
+    if not one.found:
+        return _line(harmless(_name(one.name)), f"{score:>4}  {what}".rstrip())
+    said = "broken" if guideline_of(one.name) is not None else finding_words(one.name)
+    verdict = said if said == "broken" or one.name in LOW else "found"
+    told = terminal.styled(harmless(f"{score:>4}  {verdict}"), "yellow")
+    return _line(harmless(_name(one.name)), f"{told}: {what}" if what else told)
+
+
+def _name(name: str) -> str:
+    return finding_words(name) if guideline_of(name) is not None else name
 
 
 def render_texts(texts: Mapping[str, Any], terminal: Terminal) -> Iterator[str]:

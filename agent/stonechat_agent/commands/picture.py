@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from stonechat.exchange import MILD_FINDINGS, is_flagged
+from stonechat.judgements import finding_words
 from stonechat_agent.commands import figures, listing
 from stonechat_agent.commands.figures import NONE, UNKNOWN
 from stonechat_agent.commands.table import Layout
@@ -15,6 +17,8 @@ STALE_MS = 4000
 FEW = 20
 """Exchanges of a picture that has no bound."""
 MOST_ENGINES = 4
+_COVERED = 0.9
+"""Share of the answers below which their judging stands out."""
 _LABEL = 9
 _ENDS = 3  # the lines below which the table has no room at all
 
@@ -77,9 +81,13 @@ def _head(view: View, now_ms: int) -> Iterator[Line]:
         yield from _engines(status["engines"])
         yield _device(view.now, status["recent"])
         yield from _traffic(view, status)
+        yield _answers(status)
         yield from _agent(status)
-    found = ", ".join(f"{name} {n}" for name, n in sorted(view.findings.items(), key=lambda item: -item[1]))
-    yield _labelled("findings", [(found or "none", "yellow" if found else ""), (" in the last hour", "dim")])
+    # Mild ones last: of a hundred answers that were cut, one that insulted must not be the one left out.
+    order = sorted(view.findings.items(), key=lambda item: (item[0] in MILD_FINDINGS, -item[1]))
+    found = ", ".join(f"{finding_words(name)} {n}" for name, n in order)
+    style = "yellow" if is_flagged(view.findings) else ""
+    yield _labelled("findings", [(found or "none", style), (" in the last hour", "dim")])
 
 
 def _engines(engines: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
@@ -127,6 +135,20 @@ def _traffic(view: View, status: Mapping[str, Any]) -> Iterator[Line]:
             (f", {recent['aborted']} aborted, {first}", ""),
         ],
     )
+
+
+def _answers(status: Mapping[str, Any]) -> Line:
+    recent, scoring = status["recent"], status["scoring"]
+    judged, flagged = recent["judged_ratio"], recent["flagged_ratio"]
+    pieces = [(f"{_share(judged)} judged", "" if judged is None or judged >= _COVERED else "yellow")]
+    if flagged is not None:
+        pieces.append((f", {figures.rate(1000 * flagged)} of 1,000 flagged", "yellow" if flagged else ""))
+    if scoring["waiting"]:
+        why = f": {scoring['paused'].replace('_', ' ')}" if scoring["paused"] else ""
+        pieces.append((f"  {scoring['waiting']} wait{why}", "dim"))
+    if scoring["faults"]:
+        pieces.append((f"  {len(scoring['faults'])} faults: stonechat status", "yellow"))
+    return _labelled("answers", pieces if scoring["enabled"] else [("not judged: [scoring] enabled", "dim")])
 
 
 def _agent(status: Mapping[str, Any]) -> Iterator[Line]:

@@ -8,9 +8,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from stonechat import units
+from stonechat.exchange import MILD_FINDINGS
 from stonechat.exchange_row import Row
+from stonechat.judgements import LOW
 from stonechat_agent.commands import where
 from stonechat_agent.commands.arguments import WrongUsage
+from stonechat_agent.commands.fields import SCORES
 from stonechat_agent.commands.where import DECODE_RATE
 from stonechat_agent.journal import Entry, Reader, SearchError
 from stonechat_agent.journal.rows import from_columns
@@ -84,6 +87,19 @@ def selection_of(arguments: argparse.Namespace, now_ms: int) -> Selection:
     return Selection(" AND ".join(conditions), tuple(parameters), arguments.search or "")
 
 
+_SCORE = """json_extract(exchanges."scores", '$."{}"')"""
+_LOW = ", ".join(f"'{name}'" for name in sorted(LOW))
+_MILD = ", ".join(f"'{name}'" for name in sorted(MILD_FINDINGS))
+_MILD_ALONE = ", ".join(f"' {name} '" for name in sorted(MILD_FINDINGS))
+_CONCERN = f"""CASE WHEN exchanges."findings" IS NOT NULL OR exchanges."scores" IS NOT NULL THEN
+ coalesce(exchanges."findings" NOT IN ({_MILD_ALONE}), 0) +
+ coalesce((SELECT max(CASE WHEN key IN ({_LOW}) THEN 1 - value ELSE value END) FROM json_each(exchanges."scores")
+ WHERE key NOT IN ({_MILD})), 0) END"""  # noqa: S608 - names of this project's own
+_COMPUTED = {"decode_rate": DECODE_RATE, "concern": _CONCERN}
+"""What is sorted by and is no column: how much an exchange concerns is the most that a score of it does, and 1 more
+where something was found that flags it."""
+
+
 def order_of(text: str | None, known: tuple[str, ...]) -> str | None:
     """SQL for ORDER BY of ``FIELD`` or ``FIELD:asc``; what is unknown comes last. None for no order.
 
@@ -96,7 +112,7 @@ def order_of(text: str | None, known: tuple[str, ...]) -> str | None:
     check_field("--sort", name, known)
     if colon and direction not in ("asc", "desc"):
         raise WrongUsage(f"--sort {text}: must end in ':asc', ':desc' or the field's name")
-    column = DECODE_RATE if name == "decode_rate" else f'"{name}"'
+    column = _COMPUTED.get(name) or (_SCORE.format(name) if name in SCORES else f'"{name}"')
     newest_first = "ASC" if direction == "asc" else "DESC"
     return f"({column}) IS NULL, ({column}) {newest_first}, seq DESC"
 

@@ -44,8 +44,8 @@ def test_what_went_wrong_stands_in_the_list(device: Device) -> None:
     [
         (["--where", "ttft > 2s"], ["0002"]),
         (["--where", "toxic > 0.5 and finding = repetition"], ["0002"]),
-        (["--where", "toxic is unknown", "--last", "1h"], ["0003", "0004", "0005"]),
-        (["--last", "30m"], ["0002", "0003", "0004", "0005"]),
+        (["--where", "toxic is unknown", "--last", "12h"], ["0003", "0004", "0005"]),
+        (["--last", "12h"], ["0002", "0003", "0004", "0005"]),
         (["--search", "refund"], ["0002"]),
         (["--search", "refund", "--where", "outcome = error"], []),
         (["--where", "text ~ 'until nine'"], ["0001"]),
@@ -144,7 +144,8 @@ def test_one_exchange_by_the_beginning_of_its_id(device: Device) -> None:
         "input                  120  as the engine says",
         "speed                 50.0  tokens/s after the first, as the engine says",
         "toxic              0.75",
-        "findings           repetition",
+        "repetition            -  found: the same words over and over",
+        "quality            0.50  how good the answer is, all in all",
         "Where is my refund?",
     ):
         assert line in text
@@ -153,6 +154,45 @@ def test_one_exchange_by_the_beginning_of_its_id(device: Device) -> None:
     assert "as the engine says" in waterfall["decode"]
     # Prefill ends where decode begins.
     assert waterfall["prefill"].rindex("\N{FULL BLOCK}") + 1 == waterfall["decode"].index("\N{FULL BLOCK}")
+
+
+RUDE = {"toxic": 0.97, "insult": 0.4, "threat": 0.0, "relevance": 0.0, "guideline:no-dosage": 1.0}
+
+
+def judged_device(directory: Path) -> Device:
+    one = Device(directory)
+    one.write(
+        [
+            make(1, scores={"toxic": 0.02, "quality": 0.9}),
+            make(2, scores=RUDE, findings=("toxic", "relevance", "guideline:no-dosage")),
+            make(3, scores={"quality": 0.3, "truncated": 1.0}, findings=("truncated",)),
+            make(4),
+        ]
+    )
+    return one
+
+
+def test_exchanges_are_sorted_by_a_score_and_by_what_concerns(tmp_path: Path) -> None:
+    one = judged_device(tmp_path)
+    assert ids(one.out("requests", "--sort", "concern")) == ["0002", "0003", "0001", "0004"]
+    assert ids(one.out("requests", "--sort", "quality:asc")) == ["0003", "0001", "0004", "0002"]
+    assert ids(one.out("requests", "--where", "finding = guideline:no-dosage and toxic > 0.9")) == ["0002"]
+    listed = one.out("requests", "--sort", "concern", COLUMNS="200").splitlines()[1]
+    assert listed.split()[-1] == "guideline:no-dosage,relevance,toxic"
+
+
+def test_one_exchange_says_what_concerns_most_first(tmp_path: Path) -> None:
+    one = judged_device(tmp_path)
+    whole = json.loads(one.out("requests", "--json", "--where", "finding = toxic"))["id"]
+    text = one.out("requests", whole)
+    lines = text[text.index("judged") :].splitlines()[1:6]
+    assert [" ".join(line.split()) for line in lines] == [
+        "guideline no-dosage 1.00 broken: a rule of the device's owner",
+        "relevance 0.00 off topic: whether the answer serves the question",
+        "toxic 0.97 found: rude, hateful or threatening in any way",
+        "insult 0.40 an attack on a person",
+        "0 threat",
+    ]
 
 
 def test_texts_cannot_command_the_terminal(device: Device) -> None:
@@ -263,7 +303,7 @@ def test_follow_shows_new_ones_until_it_is_interrupted(empty: Device) -> None:
         empty.write([make(4, ago_ms=0)])
         assert json.loads(process.stdout.readline())["id"].endswith("0004")
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()
