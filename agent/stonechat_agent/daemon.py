@@ -273,6 +273,7 @@ class Daemon:
             relaying=frozenset(self._relays),
             sources=self._watch.sampler.status(),
             journal=self._watch.journal.stats(),
+            scoring=self._watch.keeper.stats(),
             untold=self._watch.untold(),
             uplink_fault=self._watch.link.reason if self._watch.link is not None else "",
             uptime_seconds=time.monotonic() - self._started,

@@ -80,6 +80,7 @@ def render(status: dict[str, Any]) -> str:
         _row("uplink", status["uplink"]["sentence"]),
         _row("spool", f"{waiting}, {figures.size(spool['bytes'])} in {spool['path']}"),
         _row("journal", _journal(status["journal"])),
+        _row("scoring", _scoring(status["scoring"])),
         _row("agent", f"{status['version']}, up {_span(status['uptime_seconds'])}, {own}"),
     ]
     if status["untold"]:
@@ -88,6 +89,7 @@ def render(status: dict[str, Any]) -> str:
     losses = {reason: n for reason, n in status["losses"].items() if n}
     if losses:
         lines.append(_row("lost", ", ".join(f"{n} {reason}" for reason, n in sorted(losses.items()))))
+    lines += [_row("not judging", fault) for fault in status["scoring"]["faults"]]
     lines += [
         _row(f"source {s['name']}", f"{s['state']}: {s['reason']}")
         for s in status["sources"]
@@ -100,6 +102,28 @@ def _journal(journal: dict[str, Any]) -> str:
     if journal["fault"]:
         return f"cannot be written in {journal['path']}: {journal['fault']}"
     return f"{figures.size(journal['bytes'])} in {journal['path']}"
+
+
+_PAUSED = {
+    "decoding": "while the engine answers",
+    "heat": "until the device is cooler: [scoring] max_temperature",
+    "battery": "until the battery is fuller: [scoring] min_battery",
+    "back_off": "until the worker is started again after it failed",
+    "unable": "for a model to judge by",
+}
+
+
+def _scoring(scoring: dict[str, Any]) -> str:
+    if not scoring["enabled"]:
+        return "off: [scoring] enabled"
+    text = f"{scoring['judged']} answers judged, {scoring['judged_deeply']} of them by the large model"
+    if n := scoring["waiting"]:
+        why = _PAUSED.get(scoring["paused"], "for their turn")
+        text += f"; {n} {'waits' if n == 1 else 'wait'} {why}"
+    if scoring["restarts"]:
+        times = "once" if scoring["restarts"] == 1 else f"{scoring['restarts']} times"
+        text += f"; the worker failed {times}"
+    return text
 
 
 def _row(name: str, text: str) -> str:

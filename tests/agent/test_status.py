@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from stonechat_agent.status import render
 
 
@@ -29,6 +31,15 @@ def a_status(**recent: Any) -> dict[str, Any]:
         "uplink": {"sentence": "none configured"},
         "spool": {"records": 1, "bytes": 2048, "path": "/var/lib/stonechat"},
         "journal": {"fault": "", "bytes": 4096, "path": "/var/lib/stonechat"},
+        "scoring": {
+            "enabled": True,
+            "judged": 12,
+            "judged_deeply": 3,
+            "waiting": 0,
+            "paused": "",
+            "restarts": 0,
+            "faults": [],
+        },
         "untold": {},
         "losses": {},
         "sources": [],
@@ -58,3 +69,30 @@ def test_what_is_unknown_says_what_it_is() -> None:
     assert "CPU unknown, memory unknown, temperature unknown\n" in text
     assert "  first token    unknown\n" in text
     assert "  speed          unknown\n" in text
+
+
+@pytest.mark.parametrize(
+    ("scoring", "said"),
+    [
+        ({"enabled": False}, "off: [scoring] enabled"),
+        ({}, "12 answers judged, 3 of them by the large model"),
+        (
+            {"waiting": 1, "paused": "decoding"},
+            "12 answers judged, 3 of them by the large model; 1 waits while the engine answers",
+        ),
+        (
+            {"waiting": 4, "paused": "", "restarts": 2},
+            "12 answers judged, 3 of them by the large model; 4 wait for their turn; the worker failed 2 times",
+        ),
+    ],
+)
+def test_what_is_judged_and_what_waits_and_why(scoring: dict[str, Any], said: str) -> None:
+    status = a_status()
+    status["scoring"].update(scoring)
+    assert f"  scoring        {said}\n" in render(status)
+
+
+def test_a_model_that_cannot_be_used_says_why() -> None:
+    status = a_status()
+    status["scoring"]["faults"] = ["model judge: model.onnx: SHA-256 differs"]
+    assert "  not judging    model judge: model.onnx: SHA-256 differs\n" in render(status)

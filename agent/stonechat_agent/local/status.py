@@ -11,6 +11,7 @@ from stonechat.summary import summarise
 from stonechat_agent.journal import Stats
 from stonechat_agent.pipeline import Snapshot
 from stonechat_agent.sampling import SourceStatus
+from stonechat_agent.scoring.worker.keeper import Stats as Scoring
 from stonechat_agent.settings import Settings
 
 
@@ -21,6 +22,7 @@ def status_of(
     relaying: frozenset[str],
     sources: Sequence[SourceStatus],
     journal: Stats,
+    scoring: Scoring,
     untold: Mapping[str, int],
     uplink_fault: str,
     uptime_seconds: float,
@@ -63,6 +65,19 @@ def status_of(
             "bytes": journal.size,
             "waiting": journal.waiting,
             "fault": journal.fault,
+        },
+        "scoring": {
+            "enabled": settings.scoring.enabled,
+            "judged": scoring.scored,
+            "judged_deeply": scoring.deep,
+            "waiting": scoring.waiting,
+            "waiting_bytes": scoring.waiting_bytes,
+            "paused": scoring.paused,
+            "running": scoring.pid is not None,
+            "memory_bytes": scoring.memory,
+            "restarts": scoring.restarts,
+            "models": dict(scoring.models),
+            "faults": list(scoring.faults),
         },
         "untold": dict(untold),
         "losses": dict(snapshot.losses),
