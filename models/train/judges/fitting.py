@@ -25,7 +25,7 @@ _WARM_UP = 0.06
 _SECONDS_BETWEEN_CHECKPOINTS = 240.0
 _LOGGED_EVERY = 50
 #: A text of more windows than this is judged by so many of them, evenly spread.
-_MOST_WINDOWS = 8
+_MOST_WINDOWS = 4
 
 
 Log = Callable[[str], None]

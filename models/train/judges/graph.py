@@ -86,40 +86,70 @@ class _Graph:
 
 
 def build(
-    weights: Weights, *, attention_heads: int, positions: int, quantized: bool, reach: int = REACH
+    weights: Weights,
+    *,
+    attention_heads: int,
+    paired: Sequence[int],
+    cosine_scale: float,
+    positions: int,
+    quantized: bool,
+    reach: int = REACH,
 ) -> onnx.ModelProto:
     """The graph for the weights of `encoder.Encoder`, by their names there.
 
     Args:
+        paired: columns of the heads that prompt and answer decide together.
+        cosine_scale: of the cosine of the two, as a feature.
         positions: tokens of the longest row that it takes.
     """
     g = _Graph(quantized, reach)
     ids, mask, types = INPUTS
     width = weights["norm.weight"].shape[0]
     count = weights["heads.bias"].shape[0]
-    seen = g.op("Unsqueeze", g.op("Cast", mask, to=TensorProto.FLOAT), g.ints(1, 2))
-    hidden = g.op("Mul", g.op("Sub", g.constant("one", 1.0), seen), g.constant("hidden", -1e4))
-    tokens = g.op("Shape", ids, start=1, end=2)
-    places = g.op(
-        "Slice", g.constant("places", weights["places.weight"][:positions]), g.ints(0), tokens, g.ints(0)
+    column = g.op("Unsqueeze", types, g.ints(2))
+    row = g.op("Unsqueeze", types, g.ints(1))
+    seen = g.op(
+        "And",
+        g.op("Equal", column, row),
+        g.op("Unsqueeze", g.op("Cast", mask, to=TensorProto.BOOL), g.ints(1)),
     )
+    hidden = g.op(
+        "Where", g.op("Unsqueeze", seen, g.ints(1)), g.constant("zero", 0.0), g.constant("hidden", -1e4)
+    )
+    one, first, second = (
+        g.constant(name, value, np.int64) for name, value in (("one", 1), ("first", 0), ("second", 1))
+    )
+    length = g.op("Squeeze", g.op("Shape", ids, start=1, end=2), g.ints(0))
+    of_answer = g.op("Sub", g.op("CumSum", types, second), one)
+    places = g.op("Where", g.op("Equal", types, one), of_answer, g.op("Range", first, length, one))
     x = g.op(
-        "Add",
-        g.table("words", weights["words.weight"], ids),
-        g.op("Gather", g.constant("types", weights["types.weight"]), types),
+        "Add", g.table("words", weights["words.weight"], ids), g.constant("side", weights["types.weight"][0])
     )
-    x = g.norm(g.op("Add", x, places), "norm", weights)
+    x = g.op("Add", x, g.op("Gather", g.constant("places", weights["places.weight"][:positions]), places))
+    x = g.norm(x, "norm", weights)
     layers = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("layers."))
     for at in range(layers):
         x = _layer(g, x, hidden, f"layers.{at}", weights, width, attention_heads)
     answer = g.op("Unsqueeze", g.op("Cast", g.op("Mul", types, mask), to=TensorProto.FLOAT), g.ints(2))
-    total = g.op("ReduceSum", g.op("Mul", x, answer), g.ints(1), keepdims=0)
-    mean = g.op("Div", total, g.op("ReduceSum", answer, g.ints(1), keepdims=0))
-    outside = g.op("Mul", g.op("Sub", answer, "one"), g.constant("far", 1e4))
+    prompt = g.op("Mul", g.op("Sub", one, types), mask)
+    prompt = g.op("Unsqueeze", g.op("Cast", prompt, to=TensorProto.FLOAT), g.ints(2))
+    mean, asked = _mean(g, x, answer), _mean(g, x, prompt)
+    outside = g.op("Mul", g.op("Sub", answer, g.constant("whole", 1.0)), g.constant("far", 1e4))
     highest = g.op("ReduceMax", g.op("Add", x, outside), g.ints(1), keepdims=0)
-    pooled = g.op("Concat", mean, highest, axis=1)
-    scores = g.op("MatMul", pooled, g.constant("heads", weights["heads.weight"].T))
-    g.op("Add", scores, g.constant("heads_bias", weights["heads.bias"]), name=LOGITS)
+    scores = g.op(
+        "MatMul", g.op("Concat", mean, highest, axis=1), g.constant("heads", weights["heads.weight"].T)
+    )
+    both = g.op("Mul", _direction(g, mean), _direction(g, asked))
+    # The cosine is the sum of the products: its weight is one that all of them share.
+    weight = weights["pair.weight"][:, :-1] * width + weights["pair.weight"][:, -1:] * cosine_scale
+    spread = np.zeros((width, count), dtype=np.float32)
+    spread[:, list(paired)] = weight.T
+    there = g.op("Greater", g.op("ReduceSum", prompt, g.ints(1), keepdims=0), g.constant("specials", 2.0))
+    alike = g.op(
+        "Mul", g.op("MatMul", both, g.constant("pair", spread)), g.op("Cast", there, to=TensorProto.FLOAT)
+    )
+    scores = g.op("Add", scores, g.constant("heads_bias", weights["heads.bias"]))
+    g.op("Add", scores, alike, name=LOGITS)
     graph = helper.make_graph(
         g.nodes,
         "judge",
@@ -131,6 +161,15 @@ def build(
     model.producer_name = "train.judges.export"
     onnx.checker.check_model(model)
     return model
+
+
+def _mean(g: _Graph, x: str, side: str) -> str:
+    total = g.op("ReduceSum", g.op("Mul", x, side), g.ints(1), keepdims=0)
+    return g.op("Div", total, g.op("ReduceSum", side, g.ints(1), keepdims=0))
+
+
+def _direction(g: _Graph, x: str) -> str:
+    return g.op("Div", x, g.op("ReduceL2", x, g.ints(1), keepdims=1))
 
 
 def _layer(g: _Graph, x: str, hidden: str, name: str, weights: Weights, width: int, heads: int) -> str:

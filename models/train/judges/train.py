@@ -35,7 +35,7 @@ from . import rows as data
 from .batches import LENGTH, Floats
 from .calibrate import ORDINARY, calibrated
 from .combine import Weights
-from .encoder import ATTENTION_HEADS, Encoder, base_folder
+from .encoder import ATTENTION_HEADS, COSINE_SCALE, PAIRED, Encoder, base_folder
 from .export import Session
 from .floor import Floor, features, targets
 from .own import own_rows
@@ -47,9 +47,9 @@ from .sources import BARS, HEADS
 STAGES = ("model", "folds", "export", "card")
 _FOLDS = 5
 #: Rows of each source that are judged: of one left out, of a seen one held back, of one that is never trained on.
-_LEFT_OUT, _HELD_BACK, _BARRED = 800, 600, 400
-#: Rows of each source of ordinary answers that thresholds are set by.
-_ORDINARY = 1800
+_LEFT_OUT, _HELD_BACK, _BARRED = 500, 250, 150
+#: Rows of each source of ordinary answers that thresholds are set by, and of each kind of the own examples.
+_ORDINARY, _OWN = 900, 300
 CARD = "card.toml"
 
 
@@ -109,8 +109,7 @@ class Training:
         )
         self.log(f"model: trained in {minutes} minutes")
         forward = fitting.torch_forward(model)
-        held = [row for row in rows if row.split in HELD_BACK]
-        held = some(held, _HELD_BACK) + [row for row in self.own if row.split in HELD_BACK]
+        held = held_back(rows, self.own)
         floor = Floor(seed=self.options.seed).fit(features(drawn), targets(drawn))
         self._score(held, forward, floor).save(self.work / "held.npz")
         barred = data.load(self.options.data, include=frozenset(BARS)).rows
@@ -131,7 +130,7 @@ class Training:
             floor = Floor(seed=self.options.seed).fit(features(drawn), targets(drawn))
             self.log(f"fold {fold.number}: floor trained")
             # Held-out rows of our own too: which heads' weights in a mean hold on sources never seen is learnt on both.
-            judged = some(left_out, _LEFT_OUT) + some([row for row in self.own if row.split == "test"], 200)
+            judged = some(left_out, _LEFT_OUT) + some([row for row in self.own if row.split == "test"], 150)
             self._score(judged, fitting.torch_forward(model), floor).save(done)
             self.log(f"fold {fold.number}: {len(judged)} rows judged")
 
@@ -165,7 +164,13 @@ class Export:
         out: Path = self.options.out
         state = torch.load(self.work / "model.pt", weights_only=True)["model"]
         weights = {name: tensor.numpy() for name, tensor in state.items()}
-        export.write_graph(weights, self.vocabulary, ATTENTION_HEADS, out)
+        shape = {
+            "attention_heads": ATTENTION_HEADS,
+            "paired": [HEADS.index(head) for head in PAIRED],
+            "cosine_scale": COSINE_SCALE,
+            "positions": LENGTH,
+        }
+        export.write_graph(weights, self.vocabulary, shape, out)
         held = held_back(self.training.permitted(), self.training.own)
         session = Session(out / "model.onnx")
         self.training.log(f"export: {len(held)} held-back rows")
@@ -173,7 +178,7 @@ class Export:
         scored = Scored.of(held, int8, np.zeros_like(int8))
         scored.save(self.work / "int8.npz")
         few = some(held, 100)
-        whole = graph.build(weights, attention_heads=ATTENTION_HEADS, positions=LENGTH, quantized=False)
+        whole = graph.build(weights, **shape, quantized=False)
         exact = fitting.judge(Session(whole.SerializeToString()).forward, self.training.tokenizer, few)
         Scored.of(few, exact, np.zeros_like(exact)).save(self.work / "float.npz")
 
@@ -239,7 +244,11 @@ def held_back(permitted: Sequence[Row], own: Sequence[Row]) -> list[Row]:
     held = [row for row in permitted if row.split in HELD_BACK]
     plain = [row for row in held if row.source in ORDINARY]
     others = [row for row in held if row.source not in ORDINARY]
-    return some(plain, _ORDINARY) + some(others, _HELD_BACK) + [row for row in own if row.split in HELD_BACK]
+    return (
+        some(plain, _ORDINARY)
+        + some(others, _HELD_BACK)
+        + some([row for row in own if row.split in HELD_BACK], _OWN)
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -256,10 +265,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--stage", nargs="*", choices=STAGES, default=STAGES)
     parser.add_argument(
-        "--rows", type=int, default=100_000, help="rows of the shipped model (default: %(default)s)"
+        "--rows", type=int, default=70_000, help="rows of the shipped model (default: %(default)s)"
     )
     parser.add_argument(
-        "--fold-rows", type=int, default=22_000, help="rows of each fold (default: %(default)s)"
+        "--fold-rows", type=int, default=16_000, help="rows of each fold (default: %(default)s)"
     )
     parser.add_argument("--fold", type=int, nargs="*", help="only these folds")
     parser.add_argument(

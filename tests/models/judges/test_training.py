@@ -91,6 +91,8 @@ def test_a_prompt_is_left_out_only_where_something_is_known_without_it() -> None
     assert all(example.labels[TOXIC] == 0 for example in harmless)
     assert {len(example.prompt) for example in harmless} == {0, PROMPT}
     assert max(map(len, harmless)) == LENGTH
+    harm = [batches.training_example(_row(toxic=0.0), many, many, rng) for _ in range(20)]
+    assert not any(example.prompt for example in harm)
     bound = [batches.training_example(_row(relevance=1.0), many, many, rng) for _ in range(50)]
     assert all(example.prompt for example in bound)
 
