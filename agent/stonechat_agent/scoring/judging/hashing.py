@@ -6,9 +6,9 @@ A card with ``[input] tokenizer = "hashed"`` names the size of both hash tables 
     tokenizer = "hashed"
     scheme = 1              # of this module; another one is refused
     word_bits = 15          # 2**15 buckets for words and what stands first and last
-    piece_bits = 16         # 2**16 buckets for pairs of words and runs of 3 to 5 characters
-    characters = 4096       # of an answer: its first three quarters of that and its last quarter; others are not read
-    prompt_characters = 1024  # of a prompt: its last ones
+    piece_bits = 15         # 2**15 buckets for pairs of words and runs of 3 to 5 characters
+    characters = 3072       # of an answer: its first three quarters of that and its last quarter; others are not read
+    prompt_characters = 768 # of a prompt: its last ones
 
 `Spec.of` reads that table and `feed` makes the graph's whole input, for any number of pairs at once:
 
@@ -55,7 +55,7 @@ MEASURES = (
     "digits",
     "symbols",
     "beyond_ascii",
-    "stretched",  # left out of stretched letters
+    "stretched",  # letters equal to both before them
     "ends_closed",  # 1 where the last character ends a sentence or closes something
     "lines",  # log(1 + line ends) / 4
     "length",  # log(1 + characters of the whole text) / 16
@@ -70,11 +70,11 @@ MEASURES = (
 Bytes = NDArray[np.uint8]
 Hashes = NDArray[np.uint64]
 Buckets = NDArray[np.int32]
-Floats = NDArray[np.float32]
-Truths = NDArray[np.bool_]
+Places = NDArray[np.int64]
 Points = NDArray[np.uint32]
 
-_SPACE, _LETTER, _DIGIT, _SYMBOL = range(4)
+# In this order, so that one comparison tells words, and words and symbols, from the rest.
+_LETTER, _DIGIT, _SYMBOL, _SPACE, _EDGE = range(5)
 _FIRST_WORDS = 4
 _RUNS = (3, 4, 5)
 _LONG_WORD = 5
@@ -89,9 +89,9 @@ class Spec(NamedTuple):
     """The numbers that training and inference have to share."""
 
     word_bits: int = 15
-    piece_bits: int = 16
-    characters: int = 4096
-    prompt_characters: int = 1024
+    piece_bits: int = 15
+    characters: int = 3072
+    prompt_characters: int = 768
 
     @classmethod
     def of(cls, table: Mapping[str, Any]) -> Spec:
@@ -123,38 +123,23 @@ class Read(NamedTuple):
 
     words: Buckets
     pieces: Buckets
-    measures: tuple[float, ...]  # those of the text alone, in the order of `MEASURES`
-    distinct: Hashes  # sorted hashes of its words ...
-    distinct_long: Hashes  # ... of those of five letters or more ...
-    distinct_pairs: Hashes  # ... and of its pairs of words
+    hashes: Hashes  # of its words, in their order
+    pairs: Hashes  # of each two neighbours among them
+    lengths: Places  # of its words, in characters
+    shape: tuple[float, ...]  # the measures from `capitals` to `length`
 
 
 def feed(pairs: Sequence[tuple[str, str]], spec: Spec) -> dict[str, NDArray[Any]]:
     """The graph's input for (prompt, answer) pairs; an empty prompt is none. Any text is fine, of any length."""
-    asked = [read(end(prompt, spec.prompt_characters), len(prompt), spec) for prompt, _ in pairs]
-    said = [read(ends(answer, spec.characters), len(answer), spec) for _, answer in pairs]
+    read = [read_pair(prompt, answer, spec) for prompt, answer in pairs]
+    measures = [measured(asked, said) for asked, said in read]
     return {
-        "answer_words": padded([text.words for text in said]),
-        "answer_pieces": padded([text.pieces for text in said]),
-        "prompt_words": padded([text.words for text in asked]),
-        "prompt_pieces": padded([text.pieces for text in asked]),
-        "measures": np.stack([measured(a, s) for a, s in zip(asked, said, strict=True)])
-        if pairs
-        else np.zeros((0, len(MEASURES)), np.float32),
+        "answer_words": padded([said.words for _, said in read]),
+        "answer_pieces": padded([said.pieces for _, said in read]),
+        "prompt_words": padded([asked.words for asked, _ in read]),
+        "prompt_pieces": padded([asked.pieces for asked, _ in read]),
+        "measures": np.array(measures, np.float32).reshape(len(read), len(MEASURES)),
     }
-
-
-def ends(text: str, characters: int) -> str:
-    """The first three quarters of `characters` and the last quarter of a longer text, a line end between."""
-    if len(text) <= characters:
-        return text
-    last = characters // 4
-    return f"{text[: characters - last - 1]}\n{text[-last:]}"
-
-
-def end(text: str, characters: int) -> str:
-    """The last `characters` of a text."""
-    return text[-characters:]
 
 
 def padded(rows: Sequence[Buckets]) -> Buckets:
@@ -165,68 +150,113 @@ def padded(rows: Sequence[Buckets]) -> Buckets:
     return out
 
 
-def measured(asked: Read, said: Read) -> Floats:
+def measured(asked: Read, said: Read) -> list[float]:
     """All `MEASURES` of a pair."""
-    out = np.zeros(len(MEASURES), np.float32)
-    out[: len(said.measures)] = said.measures
-    if len(asked.distinct):
-        both = _common(said.distinct, asked.distinct)
-        out[len(said.measures) :] = (
-            1.0,
-            asked.measures[0],
-            both / max(1, len(said.distinct)),
-            both / len(asked.distinct),
-            _common(said.distinct_long, asked.distinct_long) / max(1, len(asked.distinct_long)),
-            _common(said.distinct_pairs, asked.distinct_pairs) / max(1, len(asked.distinct_pairs)),
-        )
-    return out
+    words, pairs = said.hashes, said.pairs
+    count = max(1, len(words))
+    distinct, commonest = _distinct(words)
+    distinct_pairs, _ = _distinct(pairs)
+    fours, _ = _distinct(pairs[:-2] * _SALTS[2] + pairs[2:])
+    alone = [
+        math.log1p(len(words)) / 8,
+        float(said.lengths.sum()) / count / 10,
+        len(distinct) / count,
+        len(distinct_pairs) / max(1, len(pairs)),
+        len(fours) / max(1, len(pairs) - 2),
+        commonest / count,
+        *said.shape,
+    ]
+    if not len(asked.hashes):
+        return alone + [0.0] * (len(MEASURES) - len(alone))
+    asked_words, _ = _distinct(asked.hashes)
+    asked_long, _ = _distinct(asked.hashes[asked.lengths >= _LONG_WORD])
+    asked_pairs, _ = _distinct(asked.pairs)
+    both = _common(distinct, asked_words)
+    return [
+        *alone,
+        1.0,
+        math.log1p(len(asked.hashes)) / 8,
+        both / max(1, len(distinct)),
+        both / len(asked_words),
+        _common(distinct, asked_long) / max(1, len(asked_long)),
+        _common(distinct_pairs, asked_pairs) / max(1, len(asked_pairs)),
+    ]
 
 
-def read(text: str, whole: int, spec: Spec) -> Read:
-    """Hash one text of bounded length; `whole` is the number of characters that it was cut from."""
-    points, kinds, measures = _folded(text)
+def read_pair(prompt: str, answer: str, spec: Spec) -> tuple[Read, Read]:
+    """Hash a prompt and an answer, of which no more is read than `spec` says. Both at once: half the time."""
+    if len(answer) > spec.characters:
+        last = spec.characters // 4
+        cut = f"{answer[: spec.characters - last - 1]}\n{answer[-last:]}"
+    else:
+        cut = answer
+    asked, said = _read((prompt[-spec.prompt_characters :], cut), spec)
+    return asked, said._replace(shape=(*said.shape, math.log1p(len(answer)) / 16))
+
+
+def _read(texts: Sequence[str], spec: Spec) -> list[Read]:
+    points, kinds, shapes = _folded(texts)
     count = len(points)
     powers, inverse = _powers(count)
+    # What stands from a to b has the hash (prefix[b] - prefix[a]) * inverse[a], wherever it stands.
     prefix = np.zeros(count + 1, np.uint64)
     np.cumsum(points * powers, out=prefix[1:])
 
-    # Between two characters lies a border unless both belong to one word; a thing is what stands between two borders.
-    thing = kinds != _SPACE
-    in_word = thing & (kinds != _SYMBOL)
+    # Between two characters lies a border unless both belong to one word; words, and symbols, lie between borders.
+    in_word = kinds < _SYMBOL
     border = np.ones(count + 1, np.bool_)
     np.logical_not(in_word[1:] & in_word[:-1], out=border[1:-1])
+    thing = kinds <= _SYMBOL
     starts = np.flatnonzero(border[:-1] & thing)
-    stops = np.flatnonzero(border[1:] & thing) + 1
-    words = (prefix[stops] - prefix[starts]) * inverse[starts]
+    lengths = np.flatnonzero(border[1:] & thing) + 1 - starts
+    words = (prefix[starts + lengths] - prefix[starts]) * inverse[starts]
     pairs = words[:-1] * _PAIRED + words[1:]
-    fours = pairs[:-2] * _SALTS[2] + pairs[2:]
-    lengths = stops - starts
+    word_buckets = _buckets(words, spec.word_bits)
+    first_buckets = _buckets(words * _SALTS[1], spec.word_bits)
+    pair_buckets = _buckets(pairs * _SALTS[0], spec.piece_bits)
 
-    distinct, commonest = _distinct(words)
-    distinct_pairs, _ = _distinct(pairs)
-    of_text = (
-        math.log1p(len(words)) / 8,
-        float(lengths.sum()) / max(1, len(words)) / 10,
-        len(distinct) / max(1, len(words)),
-        len(distinct_pairs) / max(1, len(pairs)),
-        len(_distinct(fours)[0]) / max(1, len(fours)),
-        commonest / max(1, len(words)),
-        *measures,
-        math.log1p(whole) / 16,
-    )
-    grams = [pairs * _SALTS[0]]
-    for run in _RUNS:
-        if count >= run:
-            grams.append((prefix[run:] - prefix[:-run]) * inverse[: count - run + 1] + _SALTS[run % 3])
-    places = [words, words[:_FIRST_WORDS] * _SALTS[1], pairs[:_FIRST_WORDS] * _SALTS[1], words[-1:] * _SALTS[2]]
-    return Read(
-        _buckets(np.concatenate(places), spec.word_bits),
-        _buckets(np.concatenate(grams), spec.piece_bits),
-        of_text,
-        distinct,
-        _distinct(words[lengths >= _LONG_WORD])[0],
-        distinct_pairs,
-    )
+    grams = np.zeros((len(_RUNS), count), np.uint64)
+    for row, run in zip(grams, _RUNS, strict=True):
+        part = row[: max(0, count - run + 1)]
+        np.subtract(prefix[run:], prefix[: len(part)], out=part)
+        part *= inverse[: len(part)]
+        part += _SALTS[run % 3]
+    gram_buckets = _buckets(grams, spec.piece_bits)
+
+    edges = np.flatnonzero(kinds == _EDGE)
+    bounds = np.searchsorted(starts, edges)
+    out = []
+    for at, shape in enumerate(shapes):
+        first, last = int(bounds[at]), int(bounds[at + 1])
+        opening = min(first + _FIRST_WORDS, last)
+        left, right = int(edges[at]), int(edges[at + 1]) + 1
+        own_pairs = pairs[first : max(first, last - 1)]
+        out.append(
+            Read(
+                np.concatenate(
+                    [
+                        word_buckets[first:last],
+                        first_buckets[first:opening],
+                        _buckets(own_pairs[:_FIRST_WORDS] * _SALTS[1], spec.word_bits),
+                        _buckets(words[first:last][-1:] * _SALTS[2], spec.word_bits),
+                    ]
+                ),
+                np.concatenate(
+                    [
+                        pair_buckets[first : max(first, last - 1)],
+                        *(
+                            row[left : max(left, right - run + 1)]
+                            for row, run in zip(gram_buckets, _RUNS, strict=True)
+                        ),
+                    ]
+                ),
+                words[first:last],
+                own_pairs,
+                lengths[first:last],
+                shape,
+            )
+        )
+    return out
 
 
 def _distinct(hashes: Hashes) -> tuple[Hashes, int]:
@@ -254,47 +284,50 @@ def _common(some: Hashes, others: Hashes) -> int:
     return int(np.count_nonzero(some[places] == others))
 
 
-def _folded(text: str) -> tuple[Hashes, Bytes, tuple[float, ...]]:
-    """The text's folded code points between two spaces, their kinds, and the measures from `capitals` to `lines`."""
+def _folded(texts: Sequence[str]) -> tuple[Hashes, Bytes, list[tuple[float, ...]]]:
+    """Texts as folded code points, single spaces between words, and the measures of each from `capitals` to `lines`.
+
+    An edge (a space to the hashes) stands before the first text, between two, and behind the last.
+    """
     letters, kinds_of = _tables()
-    raw = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    total = max(1, len(raw))
-    if text.isascii():
-        points, beyond = letters.take(raw), 0
+    # An edge and a space, which goes later: letters on both sides of an edge alone would look like letters set apart.
+    whole = "\n\n".join(("", *texts, ""))
+    raw = np.frombuffer(whole.encode("utf-32-le", "surrogatepass"), np.uint32)
+    if whole.isascii():
+        points = letters.take(raw)
+        kinds = kinds_of.take(points)
     else:
-        points, beyond = letters.take(np.minimum(raw, 0xFFFF)), int(np.count_nonzero(raw > 127))
-        points = _beyond_the_table(raw, points)
-    kinds = kinds_of.take(np.minimum(points, 0xFFFF))
-    digits = kinds == _DIGIT
-    signs = kinds == _SYMBOL
-    measures = [
-        int(np.count_nonzero(raw - 65 < 26)) / total,
-        int(np.count_nonzero(digits)) / total,
-        int(np.count_nonzero(signs)) / total,
-        beyond / total,
-        0.0,
-        float(text.rstrip()[-1:] in _CLOSING),
-        math.log1p(text.count("\n")) / 4,
-    ]
-    seen = points != 0
-    if not seen.all():
-        points, kinds = points[seen], kinds[seen]
-    if measures[1] or measures[2]:
-        points, kinds = _with_letters_for_signs(points, kinds)
-    points, kinds = _joined(points, kinds)
-    # English has no letter three times in a row: all of such a run but one go.
+        points = _beyond_the_table(raw, letters.take(np.minimum(raw, 0xFFFF)))
+        kinds = kinds_of.take(np.minimum(points, 0xFFFF))
+    edges = np.cumsum([0, *(len(text) + 2 for text in texts)])
+    kinds[edges] = _EDGE
     same = (points[1:] == points[:-1]) & (kinds[1:] == _LETTER)
-    if (same[1:] & same[:-1]).any():
-        before = len(points)
-        points, kinds = _unstretched(points, kinds, same)
-        measures[4] = (before - len(points)) / total
-    spaced = np.full(len(points) + 2, 32, np.uint64)
-    spaced[1:-1] = points
-    gaps = np.zeros(len(spaced), np.uint8)
-    gaps[1:-1] = kinds
-    keep = np.ones(len(spaced), np.bool_)
-    np.logical_or(gaps[1:], gaps[:-1], out=keep[1:])
-    return spaced[keep], gaps[keep], tuple(measures)
+    counted = [raw - 65 < 26, kinds == _DIGIT, kinds == _SYMBOL, raw > 127, same[1:] & same[:-1]]
+    shapes = []
+    for at, text in enumerate(texts):
+        inside = slice(edges[at] + 2, edges[at + 1])
+        shares = [int(np.count_nonzero(truths[inside])) / max(1, len(text)) for truths in counted]
+        closed = float(text.rstrip()[-1:] in _CLOSING)
+        shapes.append((*shares, closed, math.log1p(text.count("\n")) / 4))
+    points, kinds = _shown(points, kinds)
+    if any(shape[1] or shape[2] for shape in shapes):
+        points, kinds = _with_letters_for_signs(points, kinds)
+    points, kinds = _unstretched(*_joined(points, kinds))
+    spaces = kinds == _SPACE
+    keep = ~spaces
+    keep[1:] |= kinds[:-1] <= _SYMBOL
+    points, kinds = points[keep], kinds[keep]
+    before = np.flatnonzero(kinds == _EDGE)[1:] - 1
+    trailing = before[kinds[before] == _SPACE]
+    if len(trailing):
+        points, kinds = np.delete(points, trailing), np.delete(kinds, trailing)
+    return points.astype(np.uint64), kinds, shapes
+
+
+def _shown(points: Points, kinds: Bytes) -> tuple[Points, Bytes]:
+    """Without invisible characters."""
+    seen = points != 0
+    return (points, kinds) if seen.all() else (points[seen], kinds[seen])
 
 
 def _beyond_the_table(raw: Points, points: Points) -> Points:
@@ -332,7 +365,7 @@ def _with_letters_for_signs(points: Points, kinds: Bytes) -> tuple[Points, Bytes
 def _joined(points: Points, kinds: Bytes) -> tuple[Points, Bytes]:
     """Letters set apart put together: three or more, one character between each two of them."""
     in_word = np.zeros(len(points) + 8, np.bool_)
-    np.logical_and(kinds != _SPACE, kinds != _SYMBOL, out=in_word[4:-4])
+    np.less(kinds, _SYMBOL, out=in_word[4:-4])
     single = in_word.copy()
     single[1:-1] &= ~(in_word[:-2] | in_word[2:])
     apart = single[3:-5] & single[5:-3]
@@ -342,7 +375,11 @@ def _joined(points: Points, kinds: Bytes) -> tuple[Points, Bytes]:
     return points[~apart], kinds[~apart]
 
 
-def _unstretched(points: Points, kinds: Bytes, same: Truths) -> tuple[Points, Bytes]:
+def _unstretched(points: Points, kinds: Bytes) -> tuple[Points, Bytes]:
+    """Of a letter that stands three times in a row or more, which no English word has, one."""
+    same = (points[1:] == points[:-1]) & (kinds[1:] == _LETTER)
+    if not (same[1:] & same[:-1]).any():
+        return points, kinds
     begins = np.append(True, ~same)
     run = np.cumsum(begins)
     keep = begins | (np.bincount(run)[run] < 3)

@@ -1,0 +1,100 @@
+"""The network: two tables of small vectors, their sums over a text, and two hidden layers.
+
+Harms are read from the answer's n-grams alone: what a text's length, its punctuation or the presence of a prompt say of
+harm is what the training's sources happen to look like. The other heads see the measures too, and of the prompt what
+agrees with the answer. `embedding` is a linear map of the answer's sums, of length 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from stonechat_agent.scoring.judging import hashing
+from torch import nn
+
+from train.judges.sources import HARMS, HEADS
+
+OTHERS = HEADS[len(HARMS) :]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Sizes of the network; a table's rows follow from the `hashing.Spec`."""
+
+    word: int = 40
+    piece: int = 48
+    topic: int = 64
+    hidden: int = 48
+
+
+class Texts(NamedTuple):
+    """Buckets of many texts behind each other, how many of each are there, and how many each text has."""
+
+    words: torch.Tensor
+    words_here: torch.Tensor
+    words_whole: torch.Tensor
+    pieces: torch.Tensor
+    pieces_here: torch.Tensor
+    pieces_whole: torch.Tensor
+
+
+class Glance(nn.Module):
+    """`forward(answers, prompts, measures)` gives logits (rows, heads) and the embeddings of answers and prompts."""
+
+    def __init__(self, spec: hashing.Spec, shape: Shape) -> None:
+        super().__init__()
+        self.spec, self.shape = spec, shape
+        self.words = nn.Parameter(torch.randn(2**spec.word_bits + 1, shape.word) * 0.05)
+        self.pieces = nn.Parameter(torch.randn(2**spec.piece_bits + 1, shape.piece) * 0.05)
+        pooled = shape.word + shape.piece
+        self.topic = nn.Linear(pooled, shape.topic, bias=False)
+        self.harm_hidden = nn.Linear(pooled, shape.hidden)
+        self.harm = nn.Linear(shape.hidden + pooled, len(HARMS))
+        seen = pooled + len(hashing.MEASURES) + shape.topic + 1
+        self.other_hidden = nn.Linear(seen, shape.hidden)
+        self.other = nn.Linear(shape.hidden + seen, len(OTHERS))
+        self.dropout = nn.Dropout(0.1)
+
+    def pooled(self, texts: Texts) -> torch.Tensor:
+        """The sums of both tables over each text, over the root of how many there are."""
+        return torch.cat(
+            [
+                _summed(self.words, texts.words, texts.words_here, texts.words_whole),
+                _summed(self.pieces, texts.pieces, texts.pieces_here, texts.pieces_whole),
+            ],
+            dim=-1,
+        )
+
+    def embedded(self, pooled: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.topic(pooled), dim=-1, eps=1e-6)
+
+    def heads(
+        self, said: torch.Tensor, topic_said: torch.Tensor, topic_asked: torch.Tensor, measures: torch.Tensor
+    ) -> torch.Tensor:
+        shared = topic_said * topic_asked
+        seen = torch.cat([said, measures, shared * 4, shared.sum(-1, keepdim=True)], dim=-1)
+        return torch.cat(
+            [
+                self.harm(torch.cat([F.relu(self.harm_hidden(said)), said], -1)),
+                self.other(torch.cat([F.relu(self.other_hidden(seen)), seen], -1)),
+            ],
+            dim=-1,
+        )
+
+    def forward(
+        self, answers: Texts, prompts: Texts, measures: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        said, asked = self.pooled(answers), self.pooled(prompts)
+        topic_said, topic_asked = self.embedded(said), self.embedded(asked)
+        return self.heads(self.dropout(said), topic_said, topic_asked, measures), topic_said, topic_asked
+
+
+def _summed(
+    table: torch.Tensor, values: torch.Tensor, here: torch.Tensor, whole: torch.Tensor
+) -> torch.Tensor:
+    """Where only a part of a text is here, its sum stands for the whole."""
+    total = F.embedding_bag(values, table, torch.cumsum(here, 0) - here, mode="sum")
+    return total * (whole / here.clamp(min=1) / torch.sqrt(1.0 + whole))[:, None]
