@@ -19,7 +19,7 @@ from stonechat_agent.scoring.worker.waiting import Waiting
 
 ANSWERS = 50_000
 SAMPLE = 0.05
-SEEDS = range(6)
+SEEDS = range(5)
 TEXTS = Texts(b"", b"x" * 500, True)
 CHAT = Series("engine", "model", "chat")
 OTHER = Series("engine", "other", "chat")
@@ -134,6 +134,7 @@ def test_rates_are_those_of_all_answers_whatever_is_sampled_and_lost(pace: Calla
             found = simulation.estimate(series)
             errors.append((found.rate - found.truth) / found.error)
             assert abs(errors[-1]) < 3, found
+            assert found.error < 0.02  # without bias is not enough: it has to say something
             assert (
                 abs(found.naive - found.truth) > 10 * found.error
             )  # what a mistake in the weights would give

@@ -1,7 +1,7 @@
 """Answers that wait for the worker, within bounds.
 
-Who goes when it is full: the oldest of those from which the uniform sample is drawn, for others will stand for them, and
-the oldest risky one last. Who is judged next: risky ones, then the rest, each in the order in which they came.
+Who goes when it is full: the oldest of those from which the uniform sample is drawn, for others will stand for them,
+and the oldest risky one last. Who is judged next: risky ones, then the rest, each in the order in which they came.
 """
 
 from __future__ import annotations

@@ -19,7 +19,6 @@ from typing import Any
 
 from stonechat_agent.scoring.worker import frames
 from stonechat_agent.scoring.worker.cascade import Cascade
-from stonechat_agent.scoring.worker.process import FD
 
 _PR_SET_PDEATHSIG = 1
 _IOPRIO_WHO_PROCESS, _IOPRIO_CLASS_IDLE, _IOPRIO_CLASS_SHIFT = 1, 3, 13
@@ -28,6 +27,7 @@ _IOPRIO_SET = {
     "x86_64": 251, "aarch64": 30, "riscv64": 30, "loongarch64": 30, "armv7l": 314, "armv6l": 314, "i686": 289,
     "ppc64le": 273, "s390x": 282,
 }  # fmt: skip
+_WIDE = frozenset({"x86_64", "aarch64", "riscv64", "loongarch64", "ppc64le", "s390x"})
 _READ = 256 << 10
 _IDLE_MS = 200
 """Without a job for so long, memory that was freed is given back."""
@@ -35,41 +35,49 @@ _IDLE_MS = 200
 
 def main() -> None:
     """Run until the agent closes the socket."""
-    settle(int(sys.argv[1]))
-    requests = read_requests(FD)
+    end_with(int(sys.argv[1]))
+    stand_back()
+    leave_no_dump()
+    requests = read_requests(frames.FD)
     first = next(requests, None)
     if first is None:
         return
     cascade, hello = prepare(first)
-    write(FD, hello)
+    write(frames.FD, hello)
     for request in requests:
-        write(FD, answer(cascade, request))
+        write(frames.FD, answer(cascade, request))
 
 
-def settle(parent: int) -> None:
-    """Become as unobtrusive as this system lets a process be. What is refused is done without."""
+def end_with(parent: int) -> None:
+    """Have the kernel end this process with the agent's thread that started it, also in the middle of an answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the agent, which then ends this one
-    if sys.platform != "linux":
-        os.nice(19)
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it ended before we said that
-        os._exit(0)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # it ended before we said that
+            os._exit(0)
+
+
+def stand_back() -> None:
+    """Take processor, disk and memory only while nobody else wants them. What a system refuses is done without."""
     os.nice(19)
+    if sys.platform != "linux":
+        return
     with suppress(OSError):  # a container may forbid it; nice is what remains
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     # A 32-bit Python on a 64-bit kernel has the numbers of neither: it goes without.
     machine = platform.machine()
-    number = (
-        _IOPRIO_SET.get(machine)
-        if (sys.maxsize > 1 << 32) == ("64" in machine or machine == "s390x")
-        else None
-    )
+    number = _IOPRIO_SET.get(machine) if (sys.maxsize > 1 << 32) == (machine in _WIDE) else None
     if number is not None:
-        libc.syscall(number, _IOPRIO_WHO_PROCESS, 0, _IOPRIO_CLASS_IDLE << _IOPRIO_CLASS_SHIFT)
+        idle = _IOPRIO_CLASS_IDLE << _IOPRIO_CLASS_SHIFT
+        ctypes.CDLL(None).syscall(number, _IOPRIO_WHO_PROCESS, 0, idle)
     with suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write("1000")
+
+
+def leave_no_dump() -> None:
+    """Have the kernel write no memory dump of this process."""
+    if sys.platform == "win32":
+        return
     import resource
 
     # One byte, not none: to a handler that the kernel pipes a dump to, none is no limit, and one stops both (core(5)).

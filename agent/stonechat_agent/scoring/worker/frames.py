@@ -19,6 +19,8 @@ from typing import Any
 
 import msgpack
 
+FD = 3
+"""The worker's end of the socket."""
 MAX_FRAME = 64 << 20
 """Bytes of a body: the owner's guidelines with their examples are the longest; a job has 1.2 MB at most."""
 MAX_ANSWER = 1 << 20

@@ -61,9 +61,9 @@ class Limits(NamedTuple):
     run: float = 300.0
     """Processor time that one answer may take: 262,144 characters in windows, on a slow board."""
     still: float = 120.0
-    """How long a worker may neither run nor wait for the processor: then it hangs."""
+    """How long a worker that has an answer may neither run nor wait for a processor: then it hangs."""
     wall: float = 900.0
-    """The same two in one, where the kernel does not tell them apart."""
+    """Both in one, where the system does not tell what a process does."""
     stable: float = 300.0
     """A worker that lived for so long begins the back-off anew."""
     back_off: tuple[float, ...] = (1.0, 10.0, 60.0, 600.0, 3600.0)
@@ -334,19 +334,23 @@ class Keeper:
 
     def _ask(self, worker: Process, message: dict[str, Any]) -> dict[str, Any]:
         """Return the worker's answer. Raises Ended also where it takes too long for it, or too much memory."""
-        begun, before = time.monotonic(), worker.clock()
+        limits = self._limits
+        begun = moved = time.monotonic()
+        before = last = worker.activity()
 
         def look() -> None:
+            nonlocal moved, last
             if self._stopping:
                 raise Ended("stopping")
             self._weigh(worker)
-            after, took = worker.clock(), time.monotonic() - begun
-            if before.ran is None or after.ran is None or before.waited is None or after.waited is None:
-                if took > self._limits.wall:
+            now, activity = time.monotonic(), worker.activity()
+            if activity is None or before is None:
+                if now - begun > limits.wall:
                     raise Ended("hung")
                 return
-            ran = after.ran - before.ran
-            if ran > self._limits.run or took - ran - (after.waited - before.waited) > self._limits.still:
+            if activity.is_ready or activity != last:
+                moved, last = now, activity
+            if activity.ran - before.ran > limits.run or now - moved > limits.still:
                 raise Ended("hung")
 
         return worker.ask(message, look, self._limits.look)

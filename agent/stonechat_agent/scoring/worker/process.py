@@ -16,12 +16,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from stonechat_agent.sampling.processes import PAGE_BYTES, TICKS_PER_S, stat_of
 from stonechat_agent.scoring.worker import frames
 
-FD = 3
-"""The worker's end of the socket."""
 COMMAND = ("-m", "stonechat_agent.scoring.worker")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _READ = 256 << 10
 # What systemd gives to the agent alone, and what would make numerical libraries start threads and heaps of their own.
 _OURS_ALONE = ("NOTIFY_", "WATCHDOG_", "LISTEN_", "CREDENTIALS_DIRECTORY", "MAINPID")
@@ -38,12 +36,13 @@ class Ended(Exception):
     """The worker is gone, or said what it cannot have meant. The text is a short word for why."""
 
 
-class Clock(NamedTuple):
-    """What a process spent, in seconds; None where this system does not tell."""
+class Activity(NamedTuple):
+    """What a process does."""
 
-    ran: float | None
-    waited: float | None
-    """Ready to run while something else ran: an idle process on a busy machine does little else."""
+    ran: float
+    """Seconds of processor time that it had so far."""
+    is_ready: bool
+    """Whether it runs or waits for a processor: at idle priority on a busy machine it does little else."""
 
 
 class Process:
@@ -63,12 +62,12 @@ class Process:
                 environ = {k: v for k, v in os.environ.items() if not k.startswith(_OURS_ALONE)}
                 environ.update(_ENVIRONMENT if environment is None else environment)
                 actions = [
-                    (os.POSIX_SPAWN_DUP2, its.fileno(), FD),
+                    (os.POSIX_SPAWN_DUP2, its.fileno(), frames.FD),
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
                     (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0),
                 ]
-                if its.fileno() == FD:  # dup2 of a file onto itself would leave it to be closed
+                if its.fileno() == frames.FD:  # dup2 of a file onto itself would leave it to be closed
                     its.set_inheritable(True)
                 words = [sys.executable, *command, str(os.getpid())]
                 self.pid = os.posix_spawn(sys.executable, words, environ, file_actions=actions)
@@ -136,18 +135,14 @@ class Process:
             pass
         try:
             with open(f"/proc/{self.pid}/statm", "rb") as file:
-                return int(file.read().split()[1]) * _PAGE_BYTES
+                return int(file.read().split()[1]) * PAGE_BYTES
         except (OSError, IndexError):
             return None
 
-    def clock(self) -> Clock:
-        """What it spent so far."""
-        try:
-            with open(f"/proc/{self.pid}/schedstat", "rb") as file:
-                ran, waited = file.read().split()[:2]
-        except (OSError, ValueError):
-            return Clock(None, None)
-        return Clock(int(ran) / 1e9, int(waited) / 1e9)
+    def activity(self) -> Activity | None:
+        """What it does now; None where this system does not tell."""
+        stat = stat_of("/proc", self.pid)
+        return Activity(stat.ticks / TICKS_PER_S, stat.state == b"R") if stat is not None else None
 
     def close(self) -> None:
         """Let it end by itself, which it does when it has nothing more to read."""
