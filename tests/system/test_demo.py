@@ -114,7 +114,11 @@ def test_devices_tell_of_exchanges_and_why_texts_are_not_there(
     _, page, agents = demo
     deadline = time.monotonic() + 90
     told: dict[str, list[dict[str, Any]]] = {name: [] for name in agents}
-    while not (all(told.values()) and any(x["outcome"] == "error" for x in told["till-assistant"])):
+    while not (
+        all(told.values())
+        and any(x["outcome"] == "error" for x in told["till-assistant"])
+        and any(x["source"] == "relay" for x in told["lobby-kiosk"])
+    ):
         assert time.monotonic() < deadline, {name: len(found) for name, found in told.items()}
         time.sleep(1)
         told = {name: exchanges(page, name) for name in agents}
@@ -122,8 +126,31 @@ def test_devices_tell_of_exchanges_and_why_texts_are_not_there(
     for name in ("floor-robot", "till-assistant"):
         assert {found["has_texts"] for found in told[name]} == {False}
         assert {found["no_texts"] for found in told[name]} <= {"upload_none", "not_flagged", "no_texts"}
-    answered = [found for found in told["lobby-kiosk"] if found["outcome"] == "ok"]
+    answered = [f for f in told["lobby-kiosk"] if f["outcome"] == "ok" and f["source"] == "relay"]
+    assert answered
     assert all(found["output_tokens_from"] == "engine" and found["decode"] for found in answered)
+
+
+def test_an_answer_is_flagged_and_a_guideline_is_broken(
+    demo: tuple[subprocess.Popen[str], str, dict[str, int]],
+) -> None:
+    _, page, _ = demo
+    wanted = {"toxic", "guideline:no-dosage"}
+    found: dict[str, dict[str, Any]] = {}
+    deadline = time.monotonic() + 120
+    while not wanted <= found.keys():
+        assert time.monotonic() < deadline, sorted(found)
+        time.sleep(1)
+        found = {name: x for x in exchanges(page, "lobby-kiosk") for name in x["findings"] or []}
+    assert found["toxic"]["scores"]["toxic"] > 0.5
+    assert all(found[name]["has_texts"] and found[name]["source"] == "record" for name in wanted)
+    with urlopen(f"{page}api/v1/events?device=lobby-kiosk&limit=500", timeout=5) as answer:
+        happened = {(event["kind"], event["key"]) for event in json.load(answer)["events"]}
+    assert {("flagged", "toxic"), ("guideline_broken", "no-dosage")} <= happened
+    with urlopen(f"{page}devices/lobby-kiosk", timeout=30) as answer:
+        html = answer.read().decode()
+    assert "Judged by models" in html
+    assert "broke the guideline no-dosage" in html
 
 
 def test_a_killed_agent_is_offline_within_half_a_minute_and_ctrl_c_stops_everything(

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from stonechat_collector.demo import engines
 from stonechat_collector.demo.load import User, openai_chat
 from stonechat_collector.demo.processes import Died, Processes
+from stonechat_collector.demo.telling import GUIDELINE, Teller
 
 WINDOW_SECONDS = 5
 SAMPLE = 0.1
@@ -35,16 +36,21 @@ class Character(NamedTuple):
     starved: bool = False
     erring: bool = False
     telling: bool = False
-    """Whether its texts, which are the demo's own, go to the collector; the others show why there are none."""
+    """Whether its texts, which are the demo's own, go to the collector; the others show why there are none. It also has
+    an application that is rude at times, and a guideline."""
 
     @property
-    def privacy(self) -> str:
-        """The table ``[privacy]`` of its agent."""
-        return '[privacy]\njournal = "all"\nupload = "all"' if self.telling else "[privacy]"
+    def tables(self) -> str:
+        """The tables of its agent.toml that are not those of the others."""
+        if not self.telling:
+            return ""
+        return f'[privacy]\njournal = "all"\nupload = "all"\n[scoring]\nwhen = "always"\n{GUIDELINE}'
 
 
 CHARACTERS = (
-    Character("lobby-kiosk", "healthy", 48, 1.2, telling=True),
+    Character(
+        "lobby-kiosk", "healthy, but some answers are rude or give medical advice", 48, 1.2, telling=True
+    ),
     Character("floor-robot", "starved of CPU by a competing load", 24, 0.6, starved=True),
     Character("till-assistant", "its engine crashes, restarts and is asked too much", 16, 0.4, erring=True),
 )
@@ -78,6 +84,7 @@ class Device:
         self._engine = engine
         self._restart_at: float | None = None
         self._user: User | None = None
+        self._teller: Teller | None = None
         self._config = state / f"{character.name}.toml"
         self._config.write_text(
             f"""\
@@ -90,7 +97,6 @@ upstream = "{engine or self._own_engine}"
 listen = "127.0.0.1:{ports.relay}"
 [window]
 length = "{WINDOW_SECONDS}s"
-{character.privacy}
 [exchanges]
 sample = {SAMPLE}
 slow = "{SLOW_SECONDS}s"
@@ -103,7 +109,7 @@ url = "mqtt://127.0.0.1:{broker}"
 keep_alive = "10s"
 [local]
 listen = "127.0.0.1:{ports.local}"
-"""
+{character.tables}"""
         )
 
     @property
@@ -151,6 +157,9 @@ listen = "127.0.0.1:{ports.local}"
             asks=(openai_chat,) if self._engine else (),
         )
         self._user.start()
+        if self.character.telling:
+            self._teller = Teller(f"http://127.0.0.1:{self._ports.local}", model)
+            self._teller.start()
 
     def tick(self) -> None:
         """Do what is due: the erring device's engine crashes and comes back."""
@@ -164,9 +173,10 @@ listen = "127.0.0.1:{ports.local}"
             self._restart_at = time.monotonic() + _DOWN_SECONDS
 
     def stop(self) -> None:
-        """Send the user home."""
-        if self._user is not None:
-            self._user.stop()
+        """Send the users home."""
+        for one in (self._user, self._teller):
+            if one is not None:
+                one.stop()
 
     def _wait_until_answered(self, url: str, process: str) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from stonechat.answers import ANY
+from stonechat.answers import ANY, GLANCE, JUDGE
 from stonechat.catalog import SCORE_NAMES
-from stonechat.judgements import Judgement, by_concern, finding_words, meaning
+from stonechat.judgements import GUIDELINE, Judgement, by_concern, finding_words, guideline_of, meaning
 from stonechat_collector.pages.words import per_thousand
 
 SPARKS = 24
@@ -20,16 +20,22 @@ SPARKS = 24
 LATEST = 5
 """Flagged exchanges that are named."""
 
-MODELS: Mapping[str, str] = {"glance": "the small model", "judge": "the large one"}
+MODELS: Mapping[str, str] = {GLANCE: "the small model", JUDGE: "the large one"}
 
 REASONS: Mapping[str, str] = {
     "language": "in a language that the model does not know",
     "no_prompt": "without a prompt to compare with",
     "empty": "without a text",
-    "backlog": "for lack of time: too many waited",
-    "failed": "because the model failed",
+    "failed": "because a model failed",
+    "overflow": "for lack of time: too many waited",
+    "poison": "because the model's process ended over them",
+    "unable": "because there is no model",
+    "stopped": "because the agent was stopped",
 }
 """Why an answer, or one of its scores, was not judged, as the rest of a sentence."""
+
+_LOST = "score."
+"""What the losses of the agent begin with that are answers which nobody judged."""
 
 SCORES = {name: f"stonechat.score.{name}" for name in SCORE_NAMES}
 
@@ -80,6 +86,12 @@ class AnswersPart(NamedTuple):
     latest: list[Flagged]
 
     @property
+    def judged_words(self) -> str:
+        """How many which model judged, as a sentence."""
+        parts = [f"{words} judged {number:,}" for words, number in self.judged]
+        return ", ".join(parts)[:1].upper() + ", ".join(parts)[1:] + "."
+
+    @property
     def known(self) -> bool:
         """Whether anything was said of answers."""
         return self.checked is not None or bool(self.judged or self.skipped or self.latest)
@@ -101,7 +113,7 @@ def build(
 
     checked, weight = sums("stonechat.answers.checked"), sums("stonechat.answers.weight")
     judged = {name: sum(counts.values()) for name, counts in tallies("stonechat.answers.judged").items()}
-    skipped = {name: sum(counts.values()) for name, counts in tallies("stonechat.scores.skipped").items()}
+    skipped = _reasons(tallies("stonechat.scores.skipped"), tallies("stonechat.agent.losses"))
     flags = tallies("stonechat.flags")
     held = tallies("stonechat.guidelines.checked")
     broken = tallies("stonechat.guidelines.broken")
@@ -123,7 +135,9 @@ def build(
         flagged_ratio=min(1.0, sum(flags.get(ANY, {}).values()) / whole) if whole else None,
         broken=round(sum(sum(counts.values()) for counts in broken.values())) if held or broken else None,
         heads=heads,
-        guidelines=[_rate(name, broken.get(name, {}), held.get(name)) for name in sorted({*held, *broken})],
+        guidelines=[
+            _rate(GUIDELINE + name, broken.get(name, {}), held.get(name)) for name in sorted({*held, *broken})
+        ],
         findings=sorted(
             (_rate(name, counts, checked or None) for name, counts in tallies("stonechat.findings").items()),
             key=lambda rate: -rate.count,
@@ -137,6 +151,18 @@ def build(
             for exchange in told[:LATEST]
         ],
     )
+
+
+def _reasons(
+    skipped: Mapping[str, Mapping[int, float]], losses: Mapping[str, Mapping[int, float]]
+) -> dict[str, float]:
+    """How many answers were not judged, by reason: such as a model refused, and such as never reached one."""
+    found = {name: sum(counts.values()) for name, counts in skipped.items()}
+    for name, counts in losses.items():
+        if name.startswith(_LOST):
+            reason = name[len(_LOST) :].removesuffix("_risky")
+            found[reason] = found.get(reason, 0.0) + sum(counts.values())
+    return found
 
 
 def _rate(
@@ -159,7 +185,7 @@ def _rate(
         )
     return Rate(
         name,
-        finding_words(name),
+        guideline_of(name) or finding_words(name),
         meaning(name),
         min(1.0, count / whole) if whole else None,
         count,

@@ -404,7 +404,7 @@ def _verdict(name: str, found: bool) -> str:
     if name.startswith(GUIDELINE):
         return "broken" if found else "kept"
     if name in LOW:
-        return finding_words(name) if found else "well enough"
+        return finding_words(name) if found else "not flagged"
     return "found" if found else "not found"
 
 

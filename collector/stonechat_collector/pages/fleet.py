@@ -42,6 +42,8 @@ class Column(NamedTuple):
     metric: str
     optional: bool = False
     """Left out when no device of the fleet knows it."""
+    wide: bool = False
+    """Left out where the page has little room."""
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -56,11 +58,19 @@ COLUMNS: tuple[Column, ...] = (
         "flagged",
         "Flagged ‰",
         PER_THOUSAND,
-        "Answers beyond a model's threshold, of a thousand",
+        "Flagged answers of a thousand: beyond a model's threshold",
         "flagged_ratio",
         optional=True,
     ),
-    Column("judged", "Judged", "1", "Share of answers that a model judged", "judged_ratio", optional=True),
+    Column(
+        "judged",
+        "Judged",
+        "1",
+        "Share of answers that a model judged",
+        "judged_ratio",
+        optional=True,
+        wide=True,
+    ),
     Column("cpu", "CPU", "1", "Busy share of all cores, mean", "cpu_utilization"),
     Column("gpu", "GPU", "1", "Busy share of the GPUs, mean", "gpu_utilization", optional=True),
     Column("memory", "Memory", "1", "Share of memory in use, mean", "memory_utilization"),

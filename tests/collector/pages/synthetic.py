@@ -299,7 +299,7 @@ def _judged(rng: random.Random, answered: int, *, rude: bool) -> dict[str, Value
 
     for _ in range(answered):
         if rng.random() < 0.02:
-            add("stonechat.scores.skipped", rng.choice(("language", "language", "backlog")))
+            add("stonechat.scores.skipped", rng.choice(("language", "language", "failed")))
             continue
         add("stonechat.answers.judged", "glance")
         add("stonechat.guidelines.checked", "no-dosage")
