@@ -164,7 +164,7 @@ class Export:
         out: Path = self.options.out
         state = torch.load(self.work / "model.pt", weights_only=True)["model"]
         weights = {name: tensor.numpy() for name, tensor in state.items()}
-        shape = {
+        shape: dict[str, Any] = {
             "attention_heads": ATTENTION_HEADS,
             "paired": [HEADS.index(head) for head in PAIRED],
             "cosine_scale": COSINE_SCALE,
