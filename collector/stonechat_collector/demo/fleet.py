@@ -44,7 +44,11 @@ class Character(NamedTuple):
         """The tables of its agent.toml that are not those of the others."""
         if not self.telling:
             return ""
-        return f'[privacy]\njournal = "all"\nupload = "all"\n[scoring]\nwhen = "always"\n{GUIDELINE}'
+        return (
+            '[privacy]\njournal = "all"\nupload = "all"\n'
+            # All of them: of a twentieth, as is usual, the first minutes would have nothing to show.
+            f'[scoring]\nwhen = "always"\nsample = 1.0\n{GUIDELINE}'
+        )
 
 
 CHARACTERS = (
