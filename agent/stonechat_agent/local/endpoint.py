@@ -427,6 +427,10 @@ class _Connection(asyncio.Protocol):
         self._timer = self._loop.call_later(seconds, self._expired)
 
     def _expired(self) -> None:
+        if self._waiting and not self._clogged:
+            # The time went into work for this client, slowly where the processor has a model to run.
+            self._arm(IDLE_SECONDS)
+            return
         # Who has not read its answer by now would hold one of the few connections for ever.
         if self._transport is not None and self._transport.get_write_buffer_size():
             self.abort()

@@ -23,7 +23,7 @@ def taken(use: Callable[[Client], None]) -> tuple[list[Exchange], Counts]:
         sender = Client(f"http://127.0.0.1:{await endpoint.start('127.0.0.1', 0)}")
         try:
             use(sender)
-            assert await asyncio.get_running_loop().run_in_executor(None, sender.flush, 20)
+            assert await asyncio.get_running_loop().run_in_executor(None, sender.flush, 60)
             return sender.counts()
         finally:
             await endpoint.stop()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -19,9 +21,17 @@ async def _ask(port: int, raw: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(raw)
     await writer.drain()
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     return answer
+
+
+async def _comes(condition: Callable[[], bool]) -> None:
+    for _ in range(6_000):
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come to pass")
 
 
 def ask(*requests: str) -> list[bytes]:
@@ -129,7 +139,7 @@ def test_pipelined_requests_are_answered_one_a_turn_of_the_loop() -> None:
         writer.close()
         await endpoint.stop()
 
-    asyncio.run(asyncio.wait_for(run(), 10))
+    asyncio.run(asyncio.wait_for(run(), 60))
     assert len(set(made)) == 20
 
 
@@ -143,25 +153,40 @@ def test_who_does_not_read_is_answered_no_further_and_let_go(monkeypatch: pytest
         made += 1
         return Page(200, "text/plain", b"x" * (1 << 20))
 
-    async def run() -> int:
+    async def run() -> None:
         endpoint = Endpoint({"/ok": page})
         port = await endpoint.start("127.0.0.1", 0)
         with socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             client.connect(("127.0.0.1", port))
             client.sendall(GET.format(port=port).encode() * 60)
-            await asyncio.sleep(0.3)
-            assert endpoint._connections
-            for _ in range(40):
-                await asyncio.sleep(0.1)
-                if not endpoint._connections:
-                    break
-            left = len(endpoint._connections)
+            await _comes(lambda: bool(endpoint._connections))
+            await _comes(lambda: not endpoint._connections)
         await endpoint.stop()
-        return left
 
-    assert asyncio.run(asyncio.wait_for(run(), 10)) == 0
+    asyncio.run(asyncio.wait_for(run(), 60))
     assert made < 20
+
+
+def test_who_waits_while_much_is_worked_off_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.05)
+
+    def work(kind: str, body: bytes) -> Iterator[Page | None]:
+        for _ in range(30):
+            time.sleep(0.01)
+            yield None
+        yield json_page("done")
+
+    async def run() -> bytes:
+        endpoint = Endpoint({}, takes={"/take": work})
+        port = await endpoint.start("127.0.0.1", 0)
+        try:
+            head = POST.format(port=port).replace("HTTP/1.1\r\n", "HTTP/1.1\r\nConnection: close\r\n")
+            return await _ask(port, head.encode() + b"\r\n")
+        finally:
+            await endpoint.stop()
+
+    assert asyncio.run(run()).endswith(b'"done"\n')
 
 
 def test_trailers_end_at_a_bound() -> None:
@@ -171,7 +196,7 @@ def test_trailers_end_at_a_bound() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(POST.format(port=port).encode())
         writer.write(b"".join(b"X-%d: %s\r\n" % (n, b"y" * 1000) for n in range(100)))
-        held = await asyncio.wait_for(reader.read(), 5)
+        held = await asyncio.wait_for(reader.read(), 60)
         writer.close()
         await endpoint.stop()
         return held, endpoint._held
@@ -182,15 +207,15 @@ def test_trailers_end_at_a_bound() -> None:
 
 
 def test_a_client_that_does_not_read_does_not_hold_up_the_end() -> None:
-    async def run() -> bool:
+    async def run() -> None:
         endpoint = Endpoint({"/ok": lambda: Page(200, "text/plain", b"x" * (16 << 20))})
         port = await endpoint.start("127.0.0.1", 0)
         with socket.socket() as client:
             client.connect(("127.0.0.1", port))
             client.sendall(GET.format(port=port).encode())
+            await _comes(lambda: bool(endpoint._connections))
             await asyncio.sleep(0.1)
             await endpoint.stop()
-            await asyncio.sleep(0.05)
-            return bool(endpoint._connections)
+            await _comes(lambda: not endpoint._connections)
 
-    assert not asyncio.run(asyncio.wait_for(run(), 5))
+    asyncio.run(asyncio.wait_for(run(), 60))

@@ -14,7 +14,7 @@ from stonechat_agent.local.series import SPAN_SECONDS
 
 
 def get(address: str) -> tuple[dict[str, str], bytes]:
-    with urllib.request.urlopen(address, timeout=10) as answer:
+    with urllib.request.urlopen(address, timeout=60) as answer:
         return dict(answer.headers), answer.read()
 
 
@@ -45,8 +45,8 @@ def test_recent_tells_only_what_is_new() -> None:
         assert len(first["exchanges"]) == 5
         assert first["events"][0]["kind"] == "clock_stepped"
         assert first["events"][0]["text"].startswith("the clock was set forward by")
-        assert abs(first["now"] - time.time() * 1000) < 5_000
-        assert SPAN_SECONDS - 40 < len(first["series"]["t"]) < SPAN_SECONDS
+        assert abs(first["now"] - time.time() * 1000) < 60_000
+        assert SPAN_SECONDS - 100 < len(first["series"]["t"]) < SPAN_SECONDS
         query = f"?after={first['series']['t'][-1]}&seen={first['version']}"
         second = json.loads(get(address + "/v1/recent" + query)[1])
         assert "exchanges" not in second
