@@ -144,7 +144,8 @@ def model_cards(folders: Sequence[Path]) -> dict[str, Card]:
     judges = Judges(folders)
     judges.open_all()
     cards = {card.kind: card for card in judges.cards if card.kind in ("glance", "judge")}
-    if judges.faults or len(cards) < 2:
+    refused = [folder for folder in folders if folder not in [card.folder for card in judges.cards]]
+    if len(cards) < 2 or refused:
         raise SystemExit(
             "; ".join(judges.faults) or "there is no glance or no judge; name folders with --models"
         )
