@@ -230,7 +230,7 @@ def test_a_slow_pattern_is_off_and_reported_and_the_others_go_on() -> None:
 
 def test_a_long_answer_is_looked_at_in_head_and_tail() -> None:
     rule: dict[str, Any] = {"forbidden": ("now",)}
-    for answer in ("now" + "x" * 2_000_000, "x" * 2_000_000 + "now", "x" * 100_000 + "now" + "x" * 100_000):
+    for answer in ("now" + "x" * 2_000_000, "x" * 2_000_000 + "now", "x" * 10_000 + "now" + "x" * 10_000):
         assert broken(answer, **rule)
     assert not broken("x" * 1_000_000 + "now" + "x" * 1_000_000, **rule)
 

@@ -17,9 +17,6 @@ from stonechat_agent.settings import Guideline
 THRESHOLD = 0.5
 """A score of this or more is a broken guideline, as with the checks of tier 0."""
 
-BOUND = 262_144
-"""Characters of a prompt or an answer that patterns see: of a longer one the head and the tail, half each."""
-
 _QUOTES = {0x2018: "'", 0x2019: "'", 0x201C: '"', 0x201D: '"'}
 
 
@@ -203,7 +200,7 @@ def _patterns(guideline: Guideline) -> Iterator[tuple[str, int, str]]:
 
 def _forms(text: str) -> list[str]:
     """Return a text as patterns see it: as it is and, if that differs, in plain spaces, digits, hyphens and quotes."""
-    text = bounded(text, BOUND)
+    text = bounded(text)
     plain = Folded(text).text
     if not plain.isascii():
         plain = plain.translate(_QUOTES)
