@@ -5,16 +5,20 @@ This is the one module of the demo engine that imports numpy and onnxruntime.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from stonechat_agent.demo_engine.tokenizer import Tokenizer, TokenizerError
 from stonechat_models import ModelError, read_card, verify
+
+# Since 1.29 its builds for Linux tell their maker about every session, unless this is set before the import.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime
 
 Logits = npt.NDArray[np.float32]
 

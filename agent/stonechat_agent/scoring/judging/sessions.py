@@ -5,6 +5,7 @@ With `tokens` and `glance`, these are the modules that load numpy and onnxruntim
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ class Graph:
         Raises:
             GraphError: onnxruntime is not installed, or cannot open the file.
         """
+        # Since 1.29 its builds for Linux tell their maker about every session, unless this is set before the import.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         try:
             import onnxruntime
         except ImportError as error:
