@@ -35,6 +35,8 @@ _IDLE_MS = 200
 
 def main() -> None:
     """Run until the agent closes the socket."""
+    # What the agent was started with and left open, such as a listening socket of systemd's, is none of ours.
+    os.closerange(frames.FD + 1, min(os.sysconf("SC_OPEN_MAX"), 1 << 20))
     end_with(int(sys.argv[1]))
     stand_back()
     leave_no_dump()

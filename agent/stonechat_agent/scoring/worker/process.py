@@ -21,9 +21,11 @@ from stonechat_agent.scoring.worker import frames
 
 COMMAND = ("-m", "stonechat_agent.scoring.worker")
 _READ = 256 << 10
-# What systemd gives to the agent alone, and what would make numerical libraries start threads and heaps of their own.
+# What systemd gives to the agent alone.
 _OURS_ALONE = ("NOTIFY_", "WATCHDOG_", "LISTEN_", "CREDENTIALS_DIRECTORY", "MAINPID")
+# Against threads and heaps of numerical libraries, and against what onnxruntime tells its maker about each session.
 _ENVIRONMENT = {
+    "ORT_DISABLE_TELEMETRY": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MALLOC_ARENA_MAX": "1",
