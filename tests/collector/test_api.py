@@ -87,10 +87,10 @@ def served(store: Store) -> Iterator[httpx.Client]:
         thread.start()
         while not server.started:
             time.sleep(0.01)
-        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=10) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=60) as client:
             yield client
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -162,7 +162,9 @@ def test_answers_are_judged_flagged_and_covered_and_unknown_where_nothing_was_sa
     silent = views.device(store, "kiosk-2", NOW)
     assert silent is not None
     assert silent["metrics"]["answers_checked"] == 10
-    assert {silent["metrics"][name] for name in ("judged_ratio", "flagged_ratio", "guidelines_broken")} == {None}
+    assert {silent["metrics"][name] for name in ("judged_ratio", "flagged_ratio", "guidelines_broken")} == {
+        None
+    }
     course = views.device_windows(store, "kiosk-1", NOW - 60 * MINUTE, NOW)["metrics"]
     assert course["stonechat.flags"]["points"][-1]["counts"] == {"any": 1.0, "toxic": 1.0}
     assert course["stonechat.answers.weight"]["points"][0]["sum"] == 10
@@ -333,11 +335,20 @@ def test_the_stream_tells_what_changes(
     served: httpx.Client, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "POLL_SECONDS", 0.05)
+    known = threading.Event()
+    newest_event = views.newest_event
+
+    def noted(of: Store) -> int:
+        found = newest_event(of)
+        known.set()  # from now on what changes is told
+        return found
+
+    monkeypatch.setattr(views, "newest_event", noted)
     ingest = Ingest(store, lambda: NOW + 1000)
     with served.stream("GET", "/api/v1/stream") as response:
         lines = response.iter_lines()
         assert next(lines) == "retry: 2000"
-        time.sleep(0.5)
+        assert known.wait(60)
         ingest.take([windows_message([window(200)]), events_message([event(9)])])
         told: dict[str, Any] = {}
         kind = ""

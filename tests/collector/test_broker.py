@@ -18,17 +18,17 @@ def connect(level: int, client: bytes = b"abc", more: bytes = b"") -> bytes:
             listener.listen()
             listener.setblocking(False)
             serving = asyncio.ensure_future(broker.serve(listener, stop, ready.set))
-            await asyncio.wait_for(ready.wait(), 10)
+            await asyncio.wait_for(ready.wait(), 60)
             reader, writer = await asyncio.open_connection(*listener.getsockname())
             body = b"\0\4MQTT" + bytes((level, 2, 0, 60)) + more + len(client).to_bytes(2, "big") + client
             packet = bytes((0x10, len(body))) + body
             writer.write(packet[:5])  # in two pieces, as a slow link delivers it
             await asyncio.sleep(0.05)
             writer.write(packet[5:])
-            answer = await asyncio.wait_for(reader.read(16), 3)
+            answer = await asyncio.wait_for(reader.read(16), 60)
             writer.close()
             stop.set()
-            await asyncio.wait_for(serving, 10)
+            await asyncio.wait_for(serving, 60)
             return answer
 
     return asyncio.run(run())

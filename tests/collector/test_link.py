@@ -48,7 +48,7 @@ class Device:
         self.client.on_subscribe = lambda *_: subscribed.set()
         self.client.connect("127.0.0.1", port, 30)
         self.client.loop_start()
-        assert subscribed.wait(10)
+        assert subscribed.wait(60)
 
     def _on_message(self, _: Client, __: Any, message: Any) -> None:
         ack = wire.decode(message.payload)
@@ -56,7 +56,7 @@ class Device:
         self.acks.append(ack)
 
     def send(self, message: Message, *, retain: bool = False) -> None:
-        self.client.publish(message.topic, message.payload, qos=1, retain=retain).wait_for_publish(10)
+        self.client.publish(message.topic, message.payload, qos=1, retain=retain).wait_for_publish(60)
 
     def taken(self) -> Any:
         return self.acks[-1].taken.get((0, 7)) if self.acks else None
@@ -79,12 +79,12 @@ def linked(port: int, ingest: Ingest, protocol: str = "5") -> Iterator[None]:
     link = Link(Target("127.0.0.1", port, protocol=protocol), ingest, client_id="collector-test")
     thread = threading.Thread(target=link.run, args=(stop.is_set, lambda: None, ready.set), daemon=True)
     thread.start()
-    assert ready.wait(15)
+    assert ready.wait(60)
     try:
         yield
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -127,7 +127,7 @@ def test_a_device_that_vanishes_is_offline_at_once(broker_port: int, store: Stor
         device.send(state_message(True, 1, 1), retain=True)
         wait_until(lambda: online(store) is True)
         device.die()
-        wait_until(lambda: online(store) is False, 5)
+        wait_until(lambda: online(store) is False)
 
 
 def test_messages_wait_while_the_collector_is_away(broker_port: int, store: Store) -> None:
@@ -170,7 +170,7 @@ def test_nothing_is_acknowledged_while_the_store_is_gone_and_all_is_taken_after(
         threading.Event().wait(7)
         assert not device.acks
         gone.clear()
-        wait_until(lambda: device.taken() == ((1, 3),), 30)
+        wait_until(lambda: device.taken() == ((1, 3),))
         device.leave()
 
 

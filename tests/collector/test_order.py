@@ -115,7 +115,7 @@ def test_the_store_ends_the_same_in_any_order_with_repeats_over_two_ingests(data
 
 
 def _work(url: str, seed: int) -> None:
-    store = Store(url)
+    store = Store(url, busy_timeout_ms=120_000)
     ingest = Ingest(store, lambda: NOW, name=f"ingest-{seed}")
     rng = random.Random(seed)
     messages = [*MESSAGES, *rng.sample(MESSAGES, 10)]
@@ -134,7 +134,7 @@ def test_processes_at_once_end_the_same(tmp_path: Path) -> None:
     for process in processes:
         process.start()
     for process in processes:
-        process.join(60)
+        process.join(300)
         assert process.exitcode == 0
     store = Store(url)
     assert outcome(store) == EXPECTED

@@ -43,7 +43,7 @@ def serving(store: Store, clock_ms: Callable[[], int]) -> Iterator[str]:
     thread = threading.Thread(target=server.run, args=([listener],), name="pages.server", daemon=True)
     thread.start()
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while not server.started:
             if time.monotonic() > until or not thread.is_alive():
                 raise RuntimeError("the application did not start")
@@ -51,7 +51,7 @@ def serving(store: Store, clock_ms: Callable[[], int]) -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         listener.close()
 
 

@@ -180,10 +180,10 @@ def test_a_first_visit_weighs_at_most_150_kilobytes(serve: Serve, size: int, add
 def test_a_fleet_of_two_thousand_is_made_quickly(serve: Serve) -> None:
     client = serve(a_fleet(2000))
     client.get("/")
-    started = time.perf_counter()
+    started = time.process_time()
     answer = client.get("/")
-    # Some 60 ms on one core; the bound is wide because the tests share the machine.
-    assert time.perf_counter() - started < 5.0
+    # Some 60 ms on one core, whatever else this machine does meanwhile.
+    assert time.process_time() - started < 5.0
     assert len(Outline(answer.text).all("tr")) == 101
 
 
