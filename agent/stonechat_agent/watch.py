@@ -8,6 +8,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from stonechat import topics
@@ -24,6 +25,7 @@ from stonechat_agent.passive import Passive, Watched, key_of
 from stonechat_agent.pipeline import Learned, Linked, Pipeline, Received, Relayed, Told, Unlinked, Unreached
 from stonechat_agent.privacy import Redactor
 from stonechat_agent.sampling import EngineMatch, Sample, Sampler, SamplingThread, build
+from stonechat_agent.scoring.folders import folders
 from stonechat_agent.scoring.tier0 import Tier0
 from stonechat_agent.scoring.verdict import Verdict
 from stonechat_agent.scoring.worker.keeper import Keeper
@@ -76,7 +78,7 @@ class Watch:
             on_unreached=lambda engine: self.pipeline.put(Unreached(engine)),
         )
         self.keeper = Keeper(
-            settings.scoring,
+            replace(settings.scoring, models=tuple(folders(settings))),
             settings.guidelines,
             on_verdict=self._judged,
             on_event=self._happened,
