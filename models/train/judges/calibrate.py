@@ -144,7 +144,8 @@ def calibrated(
                 round(again.judge * weights[head].glance, 5),
                 round(again.judge * weights[head].shift + again.shift, 5),
             )
-        found = Calibration(round(alone.judge, 5), round(alone.shift, 5), None, combined)
+        # Never 0: a score has to rise with its logit, and the card allows nothing else.
+        found = Calibration(max(0.01, round(alone.judge, 5)), round(alone.shift, 5), None, combined)
         scores = found.scores(logits, None if glance is None else glance[:, place])
         # Low scores flag for some: everything is turned round, and the threshold back.
         turned, sign = (1 - labels, -1.0) if head in BELOW else (labels, 1.0)
