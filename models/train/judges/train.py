@@ -50,6 +50,8 @@ _FOLDS = 5
 _LEFT_OUT, _HELD_BACK, _BARRED = 500, 250, 150
 #: Rows of each source of ordinary answers that thresholds are set by, and of each kind of the own examples.
 _ORDINARY, _OWN = 900, 300
+#: Rows of each source by which the int8 graph is compared with its float twin.
+_COMPARED = 60
 CARD = "card.toml"
 
 
@@ -177,7 +179,7 @@ class Export:
         int8 = fitting.judge(self._renumbered(session), self.training.tokenizer, held)
         scored = Scored.of(held, int8, np.zeros_like(int8))
         scored.save(self.work / "int8.npz")
-        few = some(held, 100)
+        few = some(held, _COMPARED)
         whole = graph.build(weights, **shape, quantized=False)
         exact = fitting.judge(Session(whole.SerializeToString()).forward, self.training.tokenizer, few)
         Scored.of(few, exact, np.zeros_like(exact)).save(self.work / "float.npz")
