@@ -357,3 +357,15 @@ def test_what_is_no_table_of_patterns(value: object, words: str) -> None:
 
 def test_patterns_are_kept_as_they_are() -> None:
     assert kinds.patterns(2).read({"order": "A-[0-9]{6}"}) == {"order": "A-[0-9]{6}"}
+
+
+@pytest.mark.parametrize("value", ["/a", ["a"], [""], ["/a", "/b", "/c"], [1], ["/a\0"], None])
+def test_what_is_no_list_of_paths(value: object) -> None:
+    with pytest.raises(ValueError, match="a list of at most 2 absolute paths"):
+        kinds.absolute_paths(2).read(value)
+
+
+def test_paths_read_back() -> None:
+    kind = kinds.absolute_paths(2)
+    assert kind.read(["/a b", "/c"]) == ("/a b", "/c")
+    assert kind.write(("/a b", "/c")) == '["/a b", "/c"]'
