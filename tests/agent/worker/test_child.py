@@ -102,8 +102,8 @@ def test_a_damaged_model_is_refused_and_the_others_go_on(started: list[Process],
     assert "toxic" in found["scores"]
 
 
-def test_a_graph_that_is_none_costs_its_tier(started: list[Process], tmp_path: Path) -> None:
-    """Its checksum is right, so that it is found out only when it is loaded."""
+def test_a_graph_that_is_none_is_found_out_when_it_is_needed(started: list[Process], tmp_path: Path) -> None:
+    """Its checksum is right. What else there is judges on: the shipped model of its tier, or the small one alone."""
     glance = making.glance(tmp_path / "glance")
     judge = making.judge(tmp_path / "judge")
     (judge / "model.onnx").write_bytes(b"no graph")
@@ -113,9 +113,10 @@ def test_a_graph_that_is_none_costs_its_tier(started: list[Process], tmp_path: P
     hello = say(worker, {"models": [str(glance), str(judge)], "guidelines": []})
     assert not faults_of(hello, tmp_path)
     found = say(worker, job(b"bad worse", deep=True))
-    assert found["tier"] == 1  # what the small model says is better than nothing
+    assert found["tier"] >= 1
+    assert "toxic" in found["scores"]
     assert len(faults_of(found, tmp_path)) == 1
-    assert found["models"] == {"test-glance": "2"}
+    assert "test-judge" not in found["models"]
     assert "faults" not in say(worker, job(b"bad worse", deep=True))
 
 
