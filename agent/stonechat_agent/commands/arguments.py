@@ -191,8 +191,8 @@ COMMANDS = (
     Command(
         "score",
         "score answers: JSON lines in, JSON lines out",
-        """echo '{"prompt": "Why?", "response": "Because."}' | stonechat score\n"""
-        "  stonechat score --tier 2 < answers.jsonl > scores.jsonl",
+        "stonechat score --tier 2 < answers.jsonl > scores.jsonl\n"
+        """  echo '{"prompt": "Why?", "response": "Because."}' | stonechat score""",
         "commands.score",
         _score,
     ),

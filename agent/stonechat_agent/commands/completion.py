@@ -92,8 +92,9 @@ def _bash(commands: Sequence[Command]) -> Iterator[str]:
     yield '# bash completion of stonechat. To have it: eval "$(stonechat completion bash)"'
     yield "_stonechat() {"
     yield '    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command="" word words="" lead=""'
+    yield "    local -i place=-1  # plain words after the command"
     yield '    for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do'
-    yield "        if [[ $word != -* ]]; then command=$word; break; fi"
+    yield "        if [[ $word != -* ]]; then command=${command:-$word}; place+=1; fi"
     yield "    done"
     yield "    COMPREPLY=()"
     yield "    case $command:$prev in"
@@ -110,9 +111,10 @@ def _bash(commands: Sequence[Command]) -> Iterator[str]:
         flags = " ".join(name for option in command.options for name in option.names)
         yield f"        {command.name})"
         yield f"            words='{flags}'"
-        for value in command.arguments:
+        for place, value in enumerate(command.arguments):
             if value.words or value.paths:
-                yield f"            if [[ $cur != -* ]]; then {_bash_value(value)}; return; fi"
+                here = f" && place -eq {place}" if value is not command.arguments[-1] else ""
+                yield f"            if [[ $cur != -*{here} ]]; then {_bash_value(value)}; return; fi"
         yield "            ;;"
     yield "    esac"
     yield '    COMPREPLY=($(compgen -W "$words" -- "$cur"))'

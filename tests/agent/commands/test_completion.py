@@ -133,6 +133,13 @@ def test_bash_offers_files(scripts: dict[str, Path]) -> None:
     assert bash(scripts, "stonechat", "check", "fi") == ["fish"]
 
 
+def test_bash_offers_each_argument_in_its_place(scripts: dict[str, Path]) -> None:
+    (scripts["bash"].parent / "folder").mkdir(exist_ok=True)
+    assert bash(scripts, "stonechat", "models", "") == ["list", "verify", "add"]
+    assert bash(scripts, "stonechat", "models", "add", "fo") == ["folder"]
+    assert bash(scripts, "stonechat", "models", "verify", "a", "fo") == ["folder"]
+
+
 def test_bash_offers_nothing_where_nothing_is_known(scripts: dict[str, Path]) -> None:
     assert bash(scripts, "stonechat", "requests", "--search", "") == []
 

@@ -57,7 +57,7 @@ def add(folder: Path, settings: Settings, *, replace: bool) -> int:
     print(f"  labels: {names}")
     if not any(label.threshold is not None for label in card.labels):
         print(f"  it flags nothing by itself: no label in {final / CARD} has a threshold")
-    print("  a running agent takes it up when it starts anew: systemctl restart stonechat-agent")
+    print("  a running agent takes it up on reload: systemctl reload stonechat-agent")
     return 0
 
 

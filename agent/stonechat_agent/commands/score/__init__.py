@@ -39,6 +39,8 @@ def main(arguments: argparse.Namespace) -> int:
     Raises:
         StonechatError: the input cannot be read.
     """
+    if sys.stdin is None:
+        raise StonechatError("the standard input cannot be read: it is closed")
     loaded = settings.load(arguments.config, as_service=False)
     judges = Judges(folders(loaded)) if arguments.tier != "0" else None
     scorer = Scorer(judges, arguments.tier, reasons=arguments.reasons)

@@ -66,7 +66,7 @@ _NAME = kinds.string(r"[a-z0-9][a-z0-9._-]{0,63}", 'a name of 1 to 64 of a-z, 0-
 _TEXT = kinds.string(r"[^\0\r]{0,4096}", "a text")
 _TENSOR = kinds.string(r"[^\0\s]{1,256}", "the name of one of the graph's inputs or outputs")
 _FACTOR = kinds.number(-1000, 1000)
-_POSITIVE = kinds.number(1e-6, 1000)
+_SCALE = kinds.number(0, 1000)
 _SHARE = kinds.number(0, 1)
 _MISSING = object()
 
@@ -194,7 +194,7 @@ class _Reader:
         self, table: Mapping[str, Any], at: str, key: str, kind: Kind[T], default: T | None = None
     ) -> T:
         """Return a value, or its default; without one, a key that is missing is a fault."""
-        path = f"{at}.{key}" if at else key
+        path = f"{at}.{kinds.toml_key(key)}" if at else key
         found = table.get(key, _MISSING)
         if found is _MISSING:
             if default is None:
@@ -270,7 +270,7 @@ def _input(table: Mapping[str, Any], kind: str, files: Mapping[str, str], reader
     tokenizers = (HASHED,) if hashed else (WORDPIECE, HUGGING_FACE)
     tokenizer = reader.value(table, at, "tokenizer", kinds.one_of(*tokenizers)) if table else ""
     needed = TOKENIZER_FILES.get(tokenizer)
-    if needed is not None and needed not in files:
+    if needed is not None and files and needed not in files:
         reader.fault(f"{at}.tokenizer", tokenizer, f'needs "{needed}" in [files]')
     if hashed:
         return Input(tokenizer, 0, 0, "", None, None, table)
@@ -309,9 +309,12 @@ def _output(table: Mapping[str, Any], kind: str, reader: _Reader) -> Output:
 def _labels(table: Mapping[str, Any], kind: str, reader: _Reader) -> tuple[Label, ...]:
     labels = [_label(reader, reader.table(table, "labels", name, needed=True), name, kind) for name in table]
     columns = sorted(label.column for label in labels)
-    if not labels or len(labels) > MOST_LABELS:
-        reader.fault("labels", _MISSING, f"must name 1 to {MOST_LABELS} labels, and names {len(labels)}")
-    elif columns != list(range(len(labels))) and not any("column" in f.key for f in reader.faults):
+    if not 0 < len(labels) <= MOST_LABELS:
+        if not any(fault.key == "labels" for fault in reader.faults):
+            reader.fault("labels", _MISSING, f"must name 1 to {MOST_LABELS} labels, and names {len(labels)}")
+    elif columns != list(range(len(labels))) and not any(
+        fault.key.endswith(".column") for fault in reader.faults
+    ):
         found = ", ".join(map(str, columns))
         reader.fault(
             "labels", _MISSING, f"must have the columns 0 to {len(labels) - 1}, each once; they are {found}"
@@ -325,7 +328,7 @@ def _label(reader: _Reader, table: Mapping[str, Any], name: str, kind: str) -> L
         meant = kinds.nearest(name, HEADS)
         hint = f"did you mean {meant}?" if meant else "the scores are " + ", ".join(HEADS)
         reader.fault(at, _MISSING, f"no score of a {kind}", hint)
-    if not kinds_label(name):
+    if not is_label(name):
         reader.fault(at, _MISSING, 'must be named by 1 to 64 of A-Z, a-z, 0-9 and "._:/@+-"')
     reader.closed(
         table,
@@ -337,7 +340,7 @@ def _label(reader: _Reader, table: Mapping[str, Any], name: str, kind: str) -> L
         reader.value(table, at, "column", kinds.integer(0, MOST_LABELS - 1)) or 0,
         reader.optional(table, at, "threshold", _SHARE),
         reader.value(table, at, "below", kinds.boolean(), False),
-        reader.value(table, at, "scale", _POSITIVE, 1.0),
+        reader.value(table, at, "scale", _SCALE, 1.0),
         reader.value(table, at, "shift", _FACTOR, 0.0),
         reader.optional(table, at, "uncertain", _bounds()),
         reader.value(table, at, "needs_prompt", kinds.boolean(), False),
@@ -366,7 +369,7 @@ def _combine(
     return found
 
 
-def kinds_label(name: str) -> bool:
+def is_label(name: str) -> bool:
     """Whether a label can have this name: it becomes a score's, and a guideline names it."""
     return 0 < len(name) <= 64 and all(
         char.isascii() and (char.isalnum() or char in "._:/@+-") for char in name

@@ -60,7 +60,8 @@ class Judges:
     def __init__(self, folders: Sequence[str | Path] = (), threads: int = 1) -> None:
         """
         Args:
-            folders: models that were dropped in. One of kind `glance` or `judge` takes the place of the shipped one.
+            folders: models that were dropped in. One of kind `glance` or `judge` takes the place of the shipped one, as
+                long as it can be used.
             threads: of each run.
         """
         self._threads = threads
@@ -68,8 +69,11 @@ class Judges:
         self._lock = threading.RLock()
         self._cards: dict[str, Card] = {}
         self._models: dict[str, Glance | Encoder] = {}
-        self._glance_name, self._judge_name = "", ""
-        self._shipped: set[str] = set()
+        self._chosen: dict[str, str] = {}
+        """By kind, the name of the glance and of the judge that are asked."""
+        self._instead: dict[str, Card] = {}
+        """By name of one that was dropped in, the one whose place it took."""
+        self._shipped: set[Path] = set()
         for name in shipped():
             if read_card(name).get("kind") in TIERS:
                 self._take(model_path(name), is_shipped=True)
@@ -133,7 +137,8 @@ class Judges:
         try:
             found = glance.run([("", text) for text in texts]).embedding
         except Exception as error:
-            self._fault(glance.card.name, str(error))
+            # Its kind alone, here and below: the message may quote what was judged, and faults are logged.
+            self._fault(glance.card.name, type(error).__name__, what="failed")
             raise NoModel(self._faults[-1]) from error
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
         return (found / np.where(lengths > 0, lengths, 1)).astype(np.float32)
@@ -196,7 +201,7 @@ class Judges:
 
         That is between the label's `uncertain` bounds; without them, near its threshold: within 1 in log-odds.
         """
-        card = self._cards.get(self._glance_name if judged.tier == 1 else self._judge_name)
+        card = self._cards.get(self._chosen.get("glance" if judged.tier == 1 else "judge", ""))
         return card is not None and any(
             _is_uncertain(label, judged.scores[label.name])
             for label in card.labels
@@ -221,28 +226,28 @@ class Judges:
         except (ModelError, ConfigError) as error:
             self._fault(str(folder), str(error))
             return
-        if card.kind != _CLASSIFIER:
-            replaced = self._glance_name if card.kind == "glance" else self._judge_name
-            self._cards.pop(replaced, None)
+        before = self._cards.pop(self._chosen.get(card.kind, ""), None)
         if card.name in self._cards:
             taken = self._cards[card.name].folder
             self._fault(
                 str(folder), f"its name, {card.name!r}, is that of the model in {taken}; give it another one"
             )
+            if before is not None:
+                self._cards[before.name] = before
             return
         self._cards[card.name] = card
+        if before is not None:
+            self._instead[card.name] = before
+        if card.kind != _CLASSIFIER:
+            self._chosen[card.kind] = card.name
         if is_shipped:
-            self._shipped.add(card.name)
-        if card.kind == "glance":
-            self._glance_name = card.name
-        elif card.kind == "judge":
-            self._judge_name = card.name
+            self._shipped.add(card.folder)
 
     def _glance(self) -> Glance | None:
-        return cast("Glance | None", self._open(self._glance_name))
+        return cast("Glance | None", self._open(self._chosen.get("glance", "")))
 
     def _judge(self) -> Encoder | None:
-        return cast("Encoder | None", self._open(self._judge_name))
+        return cast("Encoder | None", self._open(self._chosen.get("judge", "")))
 
     def _open(self, name: str) -> Glance | Encoder | None:
         with self._lock:
@@ -253,9 +258,14 @@ class Judges:
                 model = opened(card, self._threads)
             # Whatever a file of strangers makes of the libraries that read it, the other models go on.
             except Exception as error:
-                del self._cards[name]
                 self._fault(f"{card.name} ({card.folder})", _reason(error))
-                return None
+                del self._cards[name]
+                before = self._instead.pop(name, None)
+                if before is None:
+                    return None
+                self._cards[before.name] = before
+                self._chosen[before.kind] = before.name
+                return self._open(before.name)
             self._models[name] = model
             return model
 
@@ -263,7 +273,7 @@ class Judges:
         """Whether the judge's weights are those of this glance: models that came together were trained together."""
         if judge is None or glance is None or not judge.card.combine:
             return False
-        return (judge.card.name in self._shipped) == (glance.card.name in self._shipped)
+        return (judge.card.folder in self._shipped) == (glance.card.folder in self._shipped)
 
     def _verdicts(self, card: Card, tier: int, pairs: Pairs, run: Callable[[Pairs], _Found]) -> list[Judged]:
         names = [label.name for label in card.labels]
@@ -274,7 +284,7 @@ class Judges:
             try:
                 found = run(chosen)
             except Exception as error:
-                self._fault(card.name, _reason(error), what="failed")
+                self._fault(card.name, type(error).__name__, what="failed")
                 return [result or _failed(names, tier) for result in results]
             for row, place in enumerate(left):
                 results[place] = _judged(
