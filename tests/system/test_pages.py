@@ -270,6 +270,42 @@ def test_exchanges_are_filtered_sorted_and_read_and_back_works(visit: Open) -> N
     assert page.locator("[data-row]").count() >= 1
 
 
+FLAGGED = ["toxic", "insult", "guideline:no-dosage"]
+
+
+def test_a_flagged_answer_is_found_from_its_rate_down_to_its_scores(visit: Open) -> None:
+    page = visit("/?sort=flagged&dir=down")
+    assert page.locator("[aria-sort]").inner_text().startswith("Flagged ‰")
+    page.locator(f"tr[data-device={SLOW}] a").first.click()
+    page.wait_for_url(f"**/devices/{SLOW}")
+    part = page.locator("[data-part=answers]")
+    assert "The small model judged" in part.inner_text()
+    assert part.locator(".spark").count() >= 4
+    part.get_by_role("link", name="toxic", exact=True).click()
+    page.wait_for_url("**finding=toxic#exchanges")
+    rows = page.locator("[data-row]")
+    assert rows.count() >= 1
+    assert all("guideline no-dosage 1.00, toxic 0.97" in text for text in rows.all_inner_texts())
+    rows.locator("a").first.click()
+    page.wait_for_url("**/exchanges/*")
+    assert "toxic (rude, hateful or threatening in any way)" in page.locator(".why").inner_text()
+    judged = page.locator("section[aria-labelledby=judgements] tbody tr").all_inner_texts()
+    assert [text.split("\n")[0].split("\t")[0].strip() for text in judged[:3]] == [
+        "guideline no-dosage",
+        "toxic",
+        "insult",
+    ]
+
+
+def test_events_are_kept_to_flagged_answers_and_lead_to_them(visit: Open) -> None:
+    page = visit("/events")
+    page.locator("select[name=kind]").select_option("flagged")
+    page.wait_for_url("**/events?kind=flagged")
+    assert page.locator("tbody tr").count() == 1
+    page.get_by_role("link", name="the exchange").click()
+    page.wait_for_url(f"**/devices/{SLOW}/exchanges/*")
+
+
 def test_what_is_said_is_found(visit: Open) -> None:
     page = visit(f"/devices/{SLOW}")
     page.get_by_label("in the texts").fill("NEAREST lift")
@@ -329,6 +365,7 @@ def test_axe_finds_nothing(visit: Open, site: Site, scheme: str, width: int) -> 
     axe = Axe()
     told_of = [
         site.exchange(SLOW, outcome="ok", findings=["repetition"]),
+        site.exchange(SLOW, findings=FLAGGED),
         site.exchange("kiosk-001", outcome="ok"),
     ]
     for path in ("/", f"/devices/{SLOW}", "/events", "/?q=zebra", *told_of, f"/devices/{SLOW}?finding=zebra"):
