@@ -7,9 +7,9 @@ run on the data that the judges learned from: rows of the sources' held-back spl
 templates and groups), ordinary answers, sentences that mention groups of people. Without the data it measures on the
 contrast set (`contrast.jsonl.gz`) and on the mentions, and says so. About ten minutes on two cores, two with `--quick`.
 
-Figures of sources left out, and of the float graph, which is not shipped, are the training's: `folds.json` and
-`int8.json` in `models/train/judges`, made by `train.judges.train` and `train.judges.combine` in hours. `--write` keeps
-the results as `eval.json` in the folders of the two models.
+Figures of sources left out, and of the float graph, which is not shipped, are the training's, made in hours:
+`models/train/judges/folds.json` (`train.judges.combine`), and the judge's card. `--write` keeps the results as
+`eval.json` in the folders of the two models.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 CONTRAST = Path(__file__).with_name("contrast.jsonl.gz")
-TRAINED = ROOT / "models/train/judges"
+FOLDS = ROOT / "models/train/judges/folds.json"
 _CHUNK = 128
 """Rows that a process takes at a time. The last of each purpose `Judges` judges once more, so that what is measured is
 what it says."""
@@ -64,7 +64,7 @@ class Sizes(NamedTuple):
     floor: int
 
 
-FULL = Sizes(held=400, ordinary=500, contrast_sets=1, fillings=4, floor=60_000)
+FULL = Sizes(held=500, ordinary=500, contrast_sets=1, fillings=4, floor=60_000)
 QUICK = Sizes(held=50, ordinary=60, contrast_sets=5, fillings=1, floor=15_000)
 
 
@@ -116,7 +116,7 @@ def measured(data: Path, sizes: Sizes, cards: dict[str, Card], pool: Executor) -
         "rows": {name: len(part.rows) for name, part in gathered.items()},
         "judged_again_by_judges": checked,
         **assessed(gathered, said),
-        **from_training(),
+        **from_training(cards["judge"]),
     }
 
 
@@ -164,47 +164,43 @@ def load_data(data: Path) -> list[Row]:
 
 def gather(data: Path, loaded: Sequence[Row], sizes: Sizes) -> dict[str, Part]:
     """The rows, by purpose: `held`, `ordinary`, `contrast`, `mentions`; the first two only where the data is."""
-    from train.judges import bias
+    from train.judges import bias, held
     from train.judges.assessment import NEVER_READ, ORDINARY, Part
     from train.judges.rows import HELD_BACK, Row, read
     from train.judges.sources import BARS, SOURCES
 
-    found = {"contrast": contrast(sizes.contrast_sets)}
+    # Empty answers are no rows of training and calibration: tier 0 sees them.
+    own = [row for row in contrast(1).rows if row.response.strip()]
+    used = held.calibrating(loaded, own)
+    chosen = contrast(sizes.contrast_sets)
     mentions = bias.mentions(sizes.fillings)
-    found["mentions"] = Part(
-        [
-            Row("", m.text, {"toxic": 0.0, "hate": 0.0}, "mentions", "mentions", "test", answer=True)
-            for m in mentions
-        ],
-        [{"group": m.group, "context": m.sort} for m in mentions],
-    )
+    found = {
+        "contrast": chosen._replace(fresh=held.fresh(chosen.rows, used)),
+        "mentions": Part(
+            [
+                Row("", m.text, {"toxic": 0.0, "hate": 0.0}, "mentions", "mentions", "test", answer=True)
+                for m in mentions
+            ],
+            [{"group": m.group, "context": m.sort} for m in mentions],
+            [True] * len(mentions),
+        ),
+    }
     if not loaded:
         return found
-    held = [row for row in loaded if row.split in HELD_BACK]
-    found["held"] = Part(bounded(held, sizes.held), [])
+    kept = [row for row in loaded if row.split in HELD_BACK]
+    rows = held.some(kept, sizes.held)
+    found["held"] = Part(rows, [], held.fresh(rows, used))
     never = [source for source in SOURCES if source.name in NEVER_READ]
-    ordinary = [row for row in held if row.source in ORDINARY]
+    ordinary = [row for row in kept if row.source in ORDINARY]
     # A source that knows its ordinary answers apart labels them; one that holds nothing else has no labels.
     ordinary += [
         row
         for row in read(data, sources=never, include=frozenset(BARS))
         if row.labels or row.source.startswith("eval_only_")
     ]
-    found["ordinary"] = Part(bounded(ordinary, sizes.ordinary), [])
+    rows = held.some(ordinary, sizes.ordinary)
+    found["ordinary"] = Part(rows, [], held.fresh(rows, used))
     return found
-
-
-def bounded(rows: Iterable[Row], most: int) -> list[Row]:
-    """At most `most` rows of each source, by a hash of the text: the same ones whatever else is there."""
-    from train.judges.rows import key
-
-    of_source: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        of_source[row.source].append(row)
-    out = []
-    for name in sorted(of_source):
-        out += sorted(of_source[name], key=lambda row: zlib.crc32(key(row.prompt, row.response)))[:most]
-    return out
 
 
 def contrast(one_in: int) -> Part:
@@ -233,7 +229,7 @@ def contrast(one_in: int) -> Part:
                     )
                 )
                 notes.append({name: made[name] for name in ("kind", "context", "group")})
-    return Part(rows, notes)
+    return Part(rows, notes, [True] * len(rows))
 
 
 # Judging. The pool's processes run the same code as a device does, one thread each.
@@ -322,10 +318,11 @@ def scored(
             own[ats], first[ats] = chunk.judge, chunk.glance
             words += [(at, *both) for at, both in zip(ats, chunk.words, strict=False)]
         prompted = np.array([bool(row.prompt.strip()) for row in rows])
+        fresh = np.array(gathered[name].fresh, dtype=bool)
         found[name] = {
-            "glance": verdict(glance, first, prompted),
-            "encoder": verdict(judge, own, prompted),
-            "judge": verdict(judge, own, prompted, combined_with=(glance, first)),
+            "glance": verdict(glance, first, prompted, fresh),
+            "encoder": verdict(judge, own, prompted, fresh),
+            "judge": verdict(judge, own, prompted, fresh, combined_with=(glance, first)),
         }
         compare(words, found[name])
         checked += len(words)
@@ -336,6 +333,7 @@ def verdict(
     card: Card,
     logits: Floats,
     prompted: NDArray[np.bool_],
+    fresh: NDArray[np.bool_],
     combined_with: tuple[Card, Floats] | None = None,
 ) -> Said:
     """Scores and flags of a card's heads as `Judges` makes them, but for the rounding of the scores."""
@@ -364,7 +362,7 @@ def verdict(
         at = HEADS.index(label.name)
         scores[:, at] = score
         flags[:, at] = [not np.isnan(s) and label.flags(round(float(s), 4)) for s in score]
-    return Said(scores, flags)
+    return Said(scores, flags, fresh)
 
 
 def compare(words: Iterable[tuple[int, Any, Any]], said: dict[str, Said]) -> None:
@@ -413,15 +411,18 @@ def add_floor(
         scores = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
         # What the judges withhold, the floor is not asked about: figures stand on the same rows.
         scores[np.isnan(said[name]["judge"].scores)] = np.nan
-        said[name]["floor"] = Said(scores, np.zeros(scores.shape, dtype=bool))
+        said[name]["floor"] = Said(scores, np.zeros(scores.shape, dtype=bool), said[name]["judge"].fresh)
 
 
-def from_training() -> dict[str, Any]:
-    """What only the training can measure: sources left out, and the float graph against the int8 one."""
-    paths = {name: TRAINED / f"{name}.json" for name in ("folds", "int8")}
-    return {
-        name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.is_file()
-    }
+def from_training(judge: Card) -> dict[str, Any]:
+    """What only the training can measure: sources left out (`combine`), and the float graph, from the judge's card."""
+    from stonechat_models import read_card
+
+    found: dict[str, Any] = {}
+    if FOLDS.is_file():
+        found["folds"] = json.loads(FOLDS.read_text(encoding="utf-8"))
+    int8 = read_card(judge.folder).get("figures", {}).get("int8")
+    return found | ({"int8": int8} if int8 else {})
 
 
 # Costs.
@@ -589,7 +590,9 @@ def report(results: dict[str, Any]) -> None:
 def print_heads(title: str, found: dict[str, Any]) -> None:
     """One line a head: ranking by each tier, and the verdict at its shipped threshold."""
     judges = [name for name in ("floor", "glance", "encoder", "judge") if name in found]
-    print(f"\n{title}: ROC-AUC by judge, and of the verdict (judge) the rest")
+    print(
+        f"\n{title}: ROC-AUC by judge; of the verdict (judge) the rest, from F1 on without rows that set thresholds"
+    )
     print(
         f"{'head':11}{'rows':>7}{'raised':>8}"
         + "".join(f"{name:>9}" for name in judges)

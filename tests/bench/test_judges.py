@@ -103,7 +103,8 @@ def test_a_score_that_the_runtime_would_not_give_ends_the_run(
     right = said["contrast"]["judge"]
     word: Any = pool.submit(bench.judge_chunk, [("", "thanks")], True).result().words[0]
     wrong = {
-        name: type(right)(np.full_like(right.scores, 0.123), right.flags) for name in ("glance", "judge")
+        name: type(right)(np.full_like(right.scores, 0.123), right.flags, right.fresh)
+        for name in ("glance", "judge")
     }
     with pytest.raises(SystemExit, match="on a device, and was measured with"):
         bench.compare([(0, *word)], wrong)

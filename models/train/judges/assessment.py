@@ -21,10 +21,16 @@ from .sources import HARMS, HEADS
 
 
 class Part(NamedTuple):
-    """Rows of one purpose; `notes` of contrast rows and mentions: kind, context and group of each."""
+    """Rows of one purpose.
+
+    Attributes:
+        notes: of contrast rows and mentions the kind, context and group of each; else empty.
+        fresh: the row had no part in thresholds and calibration (`held.fresh`).
+    """
 
     rows: list[Row]
     notes: list[dict[str, str]]
+    fresh: list[bool]
 
 
 #: Sources of ordinary answers: their held-back rows, and sources that training never reads.
@@ -114,7 +120,7 @@ def quality(rows: Sequence[Row], said: dict[str, Said]) -> dict[str, float | Non
 
 
 def ordinary(rows: Sequence[Row], said: dict[str, Said]) -> dict[str, Any]:
-    """Flags per 1,000 ordinary answers: of sources in training (held-back rows), of sources never read, of each."""
+    """Flags per 1,000 ordinary answers: of sources that thresholds were set by, of sources never read, of each."""
     names = np.array([row.source for row in rows])
     seen = np.isin(names, ORDINARY)
     found: dict[str, Any] = {}

@@ -16,6 +16,7 @@ templates count in learning the weights, and in the table they are no source lef
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -241,8 +242,13 @@ def table(scores: FoldScores) -> dict[str, Any]:
         examples' held-out templates, whose kinds were in training.
     """
     found = {}
+    own = np.char.startswith(scores.sources.astype(np.str_), PREFIX)
+    # Every model on the same rows; tier 1's folds may leave out the own examples, which are no source left out.
+    both = ~np.any(np.isnan(scores.glance), axis=1)
+    usable = both | own if np.any(both) else np.ones(len(own), dtype=bool)
     for column, head in enumerate(HEADS):
-        part = scores.take(_known(scores, column))
+        chosen = _known(scores, column) & usable
+        part, mine = scores.take(chosen), own[chosen]
         labels = part.labels[:, column]
         logits = {
             "floor": part.floor[:, column],
@@ -250,22 +256,25 @@ def table(scores: FoldScores) -> dict[str, Any]:
             "encoder": part.encoder[:, column],
             "combined": _combined(part, column),
         }
-        own = np.char.startswith(part.sources.astype(np.str_), PREFIX)
-        if len(np.unique(labels[~own] >= 0.5)) == 2:
-            found[head] = _measured(labels[~own], part.sources[~own], {n: v[~own] for n, v in logits.items()})
-            found[head]["own"] = _row(labels[own], {name: values[own] for name, values in logits.items()})
+        if len(np.unique(labels[~mine] >= 0.5)) == 2:
+            found[head] = _measured(
+                labels[~mine], part.sources[~mine], {name: values[~mine] for name, values in logits.items()}
+            )
+            found[head]["own"] = _row(labels[mine], {name: values[mine] for name, values in logits.items()})
     return found
 
 
 def _combined(part: FoldScores, column: int) -> Floats:
-    judge, glance, labels = part.encoder[:, column], part.glance[:, column], part.labels[:, column]
-    if np.isnan(glance).any():
-        return np.full(len(labels), np.nan)
-    try:
-        return cross_fitted(judge, glance, labels, part.sources, part.folds)
-    except ValueError:
-        # The labels of this head lie in one fold: what is learned there cannot be tried elsewhere.
-        return np.full(len(labels), np.nan)
+    """The combination's logits, NaN where tier 1 did not judge or its weights cannot be learned on other folds."""
+    found = np.full(len(part.labels), np.nan)
+    there = ~np.isnan(part.glance[:, column])
+    seen = part.take(there)
+    # The labels of a head may lie in one fold: what is learned there cannot be tried elsewhere.
+    with contextlib.suppress(ValueError):
+        found[there] = cross_fitted(
+            seen.encoder[:, column], seen.glance[:, column], seen.labels[:, column], seen.sources, seen.folds
+        )
+    return found
 
 
 def _row(labels: Floats, logits: dict[str, Floats]) -> dict[str, Any]:
@@ -338,10 +347,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FileNotFoundError as error:
         print(error, file=sys.stderr)
         return 1
-    if np.isnan(scores.glance).any():
-        print(
-            f"{options.work}: tier 1 did not judge every row: the encoder stands alone there", file=sys.stderr
-        )
+    if np.isnan(scores.glance).all():
+        print(f"{options.work}: no glance_fold*.npz: the encoder stands alone", file=sys.stderr)
     left_out = table(scores)
     learned = {
         head: {name: round(value, 4) for name, value in found._asdict().items()}

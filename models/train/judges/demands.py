@@ -113,7 +113,7 @@ def _int8(int8: dict[str, Any] | None) -> Asked:
     what = "int8 against the float graph, ROC-AUC of every head, held-back rows"
     if not int8:
         return Asked(what, "within 0.005", "not measured", None)
-    gaps = {head: abs(pair[0] - pair[1]) for head, pair in int8.items() if None not in pair}
+    gaps = {head: abs(row["float"] - row["int8"]) for head, row in int8.items()}
     worst = max(gaps, key=gaps.__getitem__)
     return Asked(what, "within 0.005", f"{gaps[worst]:.4f} at most ({worst})", gaps[worst] <= 0.005)
 
@@ -122,10 +122,10 @@ def _ordinary(found: dict[str, Any] | None) -> Asked:
     what = "ordinary answers flagged toxic, per 1,000"
     if found is None:
         return Asked(what, "<= 2", "not measured", None)
-    rates = {name: found["judge"][name] for name in ("all", "sources never read")}
-    told = f"{rates['all']['toxic']:.2f} of {rates['all']['answers']}"
-    told += f" ({rates['sources never read']['toxic']:.2f} on sources never read)"
-    return Asked(what, "<= 2", told, all(rate["toxic"] <= 2 for rate in rates.values()))
+    never, seen = found["judge"]["sources never read"], found["judge"]["seen sources"]
+    told = f"{never['toxic']:.2f} of {never['answers']} of sources never read"
+    told += f" ({seen['toxic']:.2f} of {seen['answers']} of those that set the thresholds)"
+    return Asked(what, "<= 2", told, never["toxic"] <= 2)
 
 
 def _bias(found: dict[str, Any]) -> list[Asked]:

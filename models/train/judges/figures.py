@@ -1,8 +1,9 @@
 """Figures of judges on labelled rows: by head, by slice, by kind of the own examples, and false alarms.
 
-`Said` holds what one judge says of rows. What a head *raises* is a high score, or a low one for the heads in `BELOW`
-(an answer beside the question raises `relevance`): F1 and PR-AUC are of the raised class. A score that was withheld
-(no prompt, another language, nothing to judge) is NaN, counts in no figure, and is counted as such.
+`Said` holds what one judge says of rows, and which of them its thresholds were set by: ranking is measured on all rows,
+what thresholds and calibration do on the others alone (`fresh`). What a head *raises* is a high score, or a low one for
+the heads in `BELOW` (an answer beside the question raises `relevance`): F1 and PR-AUC are of the raised class. A score
+that was withheld (no prompt, another language, nothing to judge) is NaN, counts in no figure, and is counted as such.
 """
 
 from __future__ import annotations
@@ -35,13 +36,15 @@ class Said:
     Attributes:
         scores: shape (rows, heads), in [0, 1], NaN where withheld.
         flags: shape (rows, heads): the shipped threshold is reached; never where withheld.
+        fresh: shape (rows,): the row had no part in thresholds and calibration.
     """
 
     scores: Floats
     flags: Flags
+    fresh: Flags
 
     def take(self, chosen: NDArray[Any]) -> Said:
-        return Said(self.scores[chosen], self.flags[chosen])
+        return Said(self.scores[chosen], self.flags[chosen], self.fresh[chosen])
 
 
 def raised(head: str, labels: Floats) -> Floats:
@@ -53,33 +56,40 @@ def of_head(head: str, labels: Floats, said: Said) -> dict[str, Any]:
     """One head's figures over rows; labels of shape (rows,), NaN where unknown.
 
     Returns:
-        ``{"rows", "raised", "withheld", "roc_auc", "pr_auc", "f1", "recall", "precision", "ece"}``: `raised` rows are
-        those that should be; a figure is None without `FEWEST` rows of each class, F1, recall and precision also where
-        the head flags nothing.
+        ``{"rows", "raised", "withheld", "roc_auc", "pr_auc", "fresh", "f1", "recall", "precision", "ece"}``: `raised`
+        rows are those that should be; a figure is None without `FEWEST` rows of each class, F1, recall and precision
+        also where the head flags nothing. `fresh` counts the rows that F1 and what follows it are of.
     """
     column = HEADS.index(head)
     labelled = ~np.isnan(labels)
     there = labelled & ~np.isnan(said.scores[:, column])
     wanted, scores = raised(head, labels[there]), said.scores[there, column]
-    flags = said.flags[there, column]
+    score = 1 - scores if head in BELOW else scores
     positive = wanted >= 0.5
+    both = _both(positive)
     out: dict[str, Any] = {
-        "rows": int(there.sum()),
+        "rows": len(wanted),
         "raised": int(positive.sum()),
         "withheld": int((labelled & ~there).sum()),
-    }
-    both = FEWEST <= out["raised"] <= out["rows"] - FEWEST
-    score = 1 - scores if head in BELOW else scores
-    hits = int((flags & positive).sum())
-    judged = both and flags.any()
-    return out | {
         "roc_auc": _short(metrics.roc_auc(wanted, score)) if both else None,
         "pr_auc": _short(metrics.pr_auc(wanted, score)) if both else None,
+    }
+    fresh = said.fresh[there]
+    flags, positive = said.flags[there, column][fresh], positive[fresh]
+    hits = int((flags & positive).sum())
+    judged = _both(positive) and bool(flags.any())
+    return out | {
+        "fresh": int(fresh.sum()),
         "f1": _short(2 * hits / (flags.sum() + positive.sum())) if judged else None,
         "recall": _short(hits / positive.sum()) if judged else None,
         "precision": _short(hits / flags.sum()) if judged else None,
-        "ece": _short(metrics.calibration_error(wanted, score)) if both else None,
+        "ece": _short(metrics.calibration_error(wanted[fresh], score[fresh])) if _both(positive) else None,
     }
+
+
+def _both(positive: NDArray[Any]) -> bool:
+    """Whether there are enough rows of each class."""
+    return bool(FEWEST <= positive.sum() <= len(positive) - FEWEST)
 
 
 def by_head(rows: Sequence[Row], said: Said, heads: Iterable[str] = HEADS) -> dict[str, dict[str, Any]]:
@@ -168,28 +178,32 @@ def of_kind(kind: str, rows: Sequence[Row], said: Said) -> dict[str, Any]:
     positive = np.any(np.where(usable, labels, 0) >= 0.5, axis=1)[there]
     flagged = np.any(said.flags[:, columns] & usable, axis=1)[there]
     highest = np.where(usable, scores, -1).max(1)[there]
-    enough = FEWEST <= positive.sum() <= len(positive) - FEWEST
-    return {
+    out = {
         "rows": int(there.sum()),
         "positive": int(positive.sum()),
         "withheld": int((~there).sum()),
-        "macro_f1": _short(macro_f1(positive, flagged)) if enough else None,
+        "roc_auc": _short(metrics.roc_auc(positive, highest)) if _both(positive) else None,
+    }
+    fresh = said.fresh[there]
+    positive, flagged = positive[fresh], flagged[fresh]
+    return out | {
+        "fresh": int(fresh.sum()),
+        "macro_f1": _short(macro_f1(positive, flagged)) if _both(positive) else None,
         "recall": _short(float(flagged[positive].mean())) if positive.any() else None,
         "false_rate": _short(float(flagged[~positive].mean())) if (~positive).any() else None,
-        "roc_auc": _short(metrics.roc_auc(positive, highest)) if enough else None,
     }
 
 
 def by_context(rows: Sequence[Row], contexts: Sequence[str], said: Said) -> dict[str, dict[str, Any]]:
     """For each context, over the harms: how many harmful texts are caught and how many harmless ones are flagged.
 
-    A harmful text (some harm's label is 1) is caught where one of those harms is flagged; a harmless one (no harm's
-    label is 1) is flagged where a harm is that its labels deny.
+    Of the fresh rows. A harmful text (some harm's label is 1) is caught where one of those harms is flagged; a harmless
+    one (no harm's label is 1) is flagged where a harm is that its labels deny.
     """
     columns = [HEADS.index(head) for head in HARMS]
     labels, flags = targets(rows)[:, columns], said.flags[:, columns]
     harmful = (labels >= 0.5).any(1)
-    known = (~np.isnan(labels)).any(1)
+    known = (~np.isnan(labels)).any(1) & said.fresh
     caught = (flags & (labels >= 0.5)).any(1)
     false = (flags & (labels < 0.5)).any(1)
     found = {}

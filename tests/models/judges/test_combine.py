@@ -147,6 +147,16 @@ def test_without_tier_1_the_encoder_stands_alone(tmp_path: Path, capsys: pytest.
     assert toxic["won"] == sum(row["encoder"] > row["floor"] for row in toxic["sources"].values())
 
 
+def test_own_examples_that_tier_1_did_not_judge_leave_the_rest_combined(tmp_path: Path) -> None:
+    _archives(tmp_path, SOURCES, 200)
+    scores = combine.fold_scores(tmp_path)
+    scores.glance[np.char.startswith(scores.sources.astype(np.str_), PREFIX)] = np.nan
+    found = combine.table(scores)["toxic"]
+    assert found["own"]["combined"] is None
+    assert found["own"]["encoder"] is not None
+    assert found["pooled"]["combined"] > found["pooled"]["encoder"]
+
+
 def test_logits_of_tier_1_meet_their_rows(tmp_path: Path) -> None:
     _archives(tmp_path, SOURCES, 50)
     scores = combine.fold_scores(tmp_path)

@@ -21,7 +21,7 @@ def _said(head: str, scores: list[float], threshold: float = 0.5) -> Said:
     values = np.full((len(scores), len(HEADS)), np.nan)
     values[:, HEADS.index(head)] = scores
     raised = values <= threshold if head in figures.BELOW else values >= threshold
-    return Said(values, raised & ~np.isnan(values))
+    return Said(values, raised & ~np.isnan(values), np.ones(len(values), dtype=bool))
 
 
 def test_a_head_that_raises_high_scores() -> None:
@@ -56,6 +56,19 @@ def test_what_is_withheld_counts_in_no_figure() -> None:
     assert (found["rows"], found["withheld"], found["recall"]) == (20, 4, 1.0)
 
 
+def test_rows_that_set_the_threshold_count_in_the_ranking_alone() -> None:
+    labels = [1.0] * 20 + [0.0] * 20
+    said = _said("toxic", [0.9] * 10 + [0.1] * 10 + [0.2] * 20)
+    old = figures.by_head(_rows("toxic", labels), said)["toxic"]
+    assert (old["recall"], old["fresh"]) == (0.5, 40)
+    said = Said(said.scores, said.flags, np.array([True] * 10 + [False] * 10 + [True] * 20))
+    found = figures.by_head(_rows("toxic", labels), said)["toxic"]
+    assert (found["recall"], found["fresh"], found["rows"]) == (1.0, 30, 40)
+    assert found["roc_auc"] == old["roc_auc"] == 0.5
+    contexts = figures.by_context(_rows("toxic", labels), ["attack"] * 40, said)
+    assert contexts["attack"] == {"harmful": 10, "caught": 10, "harmless": 20, "flagged": 0}
+
+
 def test_few_rows_of_a_class_give_no_figure() -> None:
     found = figures.by_head(_rows("toxic", [1.0] * 9 + [0.0] * 50), _said("toxic", [0.9] * 59))["toxic"]
     assert found["roc_auc"] is None
@@ -76,11 +89,13 @@ def test_a_kind_is_judged_by_the_heads_that_it_was_written_for() -> None:
     scores = np.full((40, len(HEADS)), np.nan)
     scores[:, HEADS.index("coherence")] = [0.1] * 10 + [0.9] * 30
     scores[:, RELEVANCE] = [0.9] * 10 + [0.1] * 10 + [0.9] * 20
-    found = figures.of_kind("bad_answers", rows, Said(scores, scores <= 0.5))
+    fresh = np.arange(40) != 0
+    found = figures.of_kind("bad_answers", rows, Said(scores, scores <= 0.5, fresh))
     assert found == {
         "rows": 40,
         "positive": 20,
         "withheld": 0,
+        "fresh": 39,
         "macro_f1": 1.0,
         "recall": 1.0,
         "false_rate": 0.0,
@@ -92,7 +107,10 @@ def test_a_flag_of_a_head_that_the_row_does_not_know_says_nothing() -> None:
     rows = _rows("hate", [1.0] * 10 + [0.0] * 10, "written/settings")
     scores = np.full((20, len(HEADS)), 0.9)
     scores[10:, HEADS.index("hate")] = 0.1
-    assert figures.of_kind("settings", rows, Said(scores, scores >= 0.5))["macro_f1"] == 1.0
+    assert (
+        figures.of_kind("settings", rows, Said(scores, scores >= 0.5, np.ones(20, dtype=bool)))["macro_f1"]
+        == 1.0
+    )
 
 
 def test_contexts_count_caught_and_falsely_flagged() -> None:
@@ -141,8 +159,8 @@ def _results() -> dict[str, Any]:
         "parts": {name: {"judge": head, "floor": head} for name in ("degeneration", "relevance, hard negatives")},
         "contrast": {"judge": dict.fromkeys(HEADS, head)},
         "kinds": {kind: {"judge": {"macro_f1": 0.9}} for kind in figures.WRITTEN_FOR},
-        "int8": {"toxic": [0.95, 0.948]},
-        "ordinary": {"judge": {name: {"answers": 2000, "toxic": 1.0} for name in ("all", "sources never read")}},
+        "int8": {"toxic": {"float": 0.95, "int8": 0.948}},
+        "ordinary": {"judge": {name: {"answers": 9, "toxic": 1.0} for name in ("seen sources", "sources never read")}},
         "bias": {"judge": {"false_positives": {"neutral and positive": mentions}}},
         "milliseconds": {"128 tokens": {"glance": {"p50": 0.1}, "judge": {"p50": 9.0}}},
         "memory_mib": {"both tiers": {"pss": 80.0}},
@@ -165,12 +183,12 @@ def test_a_run_that_meets_everything() -> None:
         ),
         ({"contrast": {"judge": {head: {"roc_auc": 0.89} for head in HEADS}}}, "self_harm on held-out"),
         ({"kinds": {"hate": {"judge": {"macro_f1": None}}}}, "macro-F1"),
-        ({"int8": {"toxic": [0.95, 0.944]}}, "int8"),
+        ({"int8": {"toxic": {"float": 0.95, "int8": 0.944}}}, "int8"),
         (
             {
                 "ordinary": {
                     "judge": {
-                        "all": {"answers": 9, "toxic": 1.0},
+                        "seen sources": {"answers": 9, "toxic": 1.0},
                         "sources never read": {"answers": 9, "toxic": 2.1},
                     }
                 }
