@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,11 @@ def test_no_text_makes_a_pattern_slow(text: str) -> None:
     guidelines = Guidelines([example(name) for name in NAMES])
     guidelines.check("", text + ".")
     assert not guidelines.faults
+
+
+def test_the_page_of_guidelines_shows_what_can_be_read() -> None:
+    page = (Path(__file__).parents[3] / "docs/guidelines.md").read_text("utf-8")
+    (block,) = re.findall(r"```toml\n# agent\.toml\n(.*?)```", page, re.DOTALL)
+    settings, faults = config.read_text(Settings, block.encode(), "agent.toml")
+    assert not faults, "\n".join(map(str, faults))
+    assert [guideline.name for guideline in settings.guidelines] == ["no-legal-advice", "health-notice"]
