@@ -30,7 +30,8 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import relay as paths  # beside this file
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from bench import relay as paths
 
 PATIENCE_SECONDS = 300
 TARGET_MEMORY_MIB, TARGET_SHARE = 90, 0.01
@@ -72,7 +73,11 @@ async def serve(upstream: str) -> None:
 
     threading.Thread(target=feed, daemon=True).start()
     listening = listen_sockets("127.0.0.1:0")
-    server = Relay(engine="bench", listening=listening, upstream=upstream, on_exchange=keeper.offer)
+
+    def offer(exchange: Exchange) -> None:
+        keeper.offer(exchange)
+
+    server = Relay(engine="bench", listening=listening, upstream=upstream, on_exchange=offer)
     await server.start()
     print(listening[0].getsockname()[1], flush=True)
     loop = asyncio.get_running_loop()

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from stonechat_agent.sampling.processes import PAGE_BYTES, TICKS_PER_S, stat_of
@@ -50,19 +50,15 @@ class Activity(NamedTuple):
 class Process:
     """One worker. Everything raises `Ended` where it is gone; ``end`` must be called all the same."""
 
-    def __init__(
-        self, *, environment: Mapping[str, str] | None = None, command: Sequence[str] = COMMAND
-    ) -> None:
-        """Start it. Raises OSError where that cannot be done.
-
-        ``environment`` and ``command``: of other workers, which tests start.
-        """
+    def __init__(self, command: Sequence[str] = COMMAND) -> None:
+        """Start it, by the arguments that Python gets. Raises OSError where that cannot be done."""
         ours, its = socket.socketpair()
         try:
             with its:
                 ours.setblocking(False)
-                environ = {k: v for k, v in os.environ.items() if not k.startswith(_OURS_ALONE)}
-                environ.update(_ENVIRONMENT if environment is None else environment)
+                environ = {
+                    k: v for k, v in os.environ.items() if not k.startswith(_OURS_ALONE)
+                } | _ENVIRONMENT
                 actions = [
                     (os.POSIX_SPAWN_DUP2, its.fileno(), frames.FD),
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
