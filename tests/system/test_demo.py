@@ -30,7 +30,7 @@ def test_the_headless_demo_prints_a_fleet_with_three_characters() -> None:
         [*DEMO, "--headless", "--seconds", "45", "--json"],
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=300,
         check=False,
     )
     assert run.returncode == 0, run.stderr
@@ -75,7 +75,7 @@ def demo() -> Iterator[tuple[subprocess.Popen[str], str, dict[str, int]]]:
 
 
 def status(page: str) -> dict[str, str]:
-    with urlopen(f"{page}api/v1/devices", timeout=5) as answer:
+    with urlopen(f"{page}api/v1/devices", timeout=60) as answer:
         return {name: device["status"] for name, device in by_id(json.load(answer)).items()}
 
 
@@ -103,7 +103,7 @@ def children_of(pid: int) -> set[int]:
 
 
 def exchanges(page: str, device: str) -> list[dict[str, Any]]:
-    with urlopen(f"{page}api/v1/devices/{device}/exchanges?limit=500", timeout=5) as answer:
+    with urlopen(f"{page}api/v1/devices/{device}/exchanges?limit=500", timeout=60) as answer:
         found: list[dict[str, Any]] = json.load(answer)["exchanges"]
         return found
 
@@ -112,7 +112,7 @@ def test_devices_tell_of_exchanges_and_why_texts_are_not_there(
     demo: tuple[subprocess.Popen[str], str, dict[str, int]],
 ) -> None:
     _, page, agents = demo
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 180
     told: dict[str, list[dict[str, Any]]] = {name: [] for name in agents}
     while not (
         all(told.values())
@@ -144,7 +144,7 @@ def test_an_answer_is_flagged_and_a_guideline_is_broken(
         found = {name: x for x in exchanges(page, "lobby-kiosk") for name in x["findings"] or []}
     assert found["toxic"]["scores"]["toxic"] > 0.5
     assert all(found[name]["has_texts"] and found[name]["source"] == "record" for name in wanted)
-    with urlopen(f"{page}api/v1/events?device=lobby-kiosk&limit=500", timeout=5) as answer:
+    with urlopen(f"{page}api/v1/events?device=lobby-kiosk&limit=500", timeout=60) as answer:
         happened = {(event["kind"], event["key"]) for event in json.load(answer)["events"]}
     assert {("flagged", "toxic"), ("guideline_broken", "no-dosage")} <= happened
     with urlopen(f"{page}devices/lobby-kiosk", timeout=30) as answer:
@@ -157,14 +157,14 @@ def test_a_killed_agent_is_offline_within_half_a_minute_and_ctrl_c_stops_everyth
     demo: tuple[subprocess.Popen[str], str, dict[str, int]],
 ) -> None:
     process, page, agents = demo
-    wait_for(page, "lobby-kiosk", wanted=False, seconds=40)
+    wait_for(page, "lobby-kiosk", wanted=False, seconds=120)
     os.kill(agents["lobby-kiosk"], signal.SIGKILL)
     assert wait_for(page, "lobby-kiosk", wanted=True, seconds=30) <= 30
     started = children_of(process.pid)
     assert len(started) > 6
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
-    deadline = time.monotonic() + 5
+    assert process.wait(60) == 0
+    deadline = time.monotonic() + 60
     while any(Path(f"/proc/{pid}").exists() for pid in started) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not [pid for pid in started if Path(f"/proc/{pid}").exists()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import random
 import socket
 import sys
 import tempfile
@@ -20,7 +21,9 @@ from stonechat_collector.demo.processes import Died, Processes
 WEB_PORT = 8400
 DEMO_MODEL = "stonechat-demo-lm"
 """What the demo engine calls its model; requests in Ollama's dialect have to name it."""
-START_SECONDS = 30.0
+START_SECONDS = 120.0
+_PORTS = range(10_240, 32_768)
+"""Below what kernels give away by themselves, so that a port is still free when its process begins to listen."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -136,17 +139,22 @@ def _say(arguments: argparse.Namespace, text: str) -> None:
 
 
 def _free_ports(count: int, first: int) -> list[int]:
-    """Free ports of loopback, the first one ``first`` when that is free."""
+    """Free ports of loopback, the first one ``first`` when that is free and not 0."""
     held: list[socket.socket] = []
+    wanted = [first] if first else []
+    wanted += random.sample(_PORTS, len(_PORTS))
     try:
-        for wanted in (first, *([0] * (count - 1))):
+        for port in wanted:
             listener = socket.socket()
-            held.append(listener)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                listener.bind(("127.0.0.1", wanted))
+                listener.bind(("127.0.0.1", port))
             except OSError:
-                listener.bind(("127.0.0.1", 0))
+                listener.close()
+                continue
+            held.append(listener)
+            if len(held) == count:
+                break
         return [listener.getsockname()[1] for listener in held]
     finally:
         for listener in held:

@@ -17,11 +17,12 @@ SAMPLE = 0.1
 SLOW_SECONDS = 2
 MOST_PER_HOUR = 400
 """Enough that the first minutes have something of each kind to show."""
-RIVALS = 5
-"""Busy processes that share the starved engine's core with it: it gets a sixth."""
+RIVALS = 9
+"""Busy processes that share the starved engine's core with it: it gets a tenth, where those of the others, their agents
+and the collector share what is left."""
 _RESTART_EVERY_SECONDS = 9.0
 _DOWN_SECONDS = 2.0
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 _BUSY = "while True: pass"
 
 
@@ -140,15 +141,15 @@ listen = "127.0.0.1:{ports.local}"
         calm, busy = _cores()
         if not self._engine:
             self._start_engine()
-        if self.character.starved:
-            for number in range(RIVALS):
-                self._processes.start(f"{self.character.name}.rival-{number}", ["-c", _BUSY], cores=busy)
         self._processes.start(
             self.agent, ["-m", "stonechat_agent", "agent", "--config", str(self._config)], cores=calm
         )
         # An application asks only once its engine is there: what fails from here on is the character's.
         self._wait_until_answered(self._engine or self._own_engine, self.engine)
         self._wait_until_answered(self.relay_url, self.agent)
+        if self.character.starved:
+            for number in range(RIVALS):
+                self._processes.start(f"{self.character.name}.rival-{number}", ["-c", _BUSY], cores=busy)
         if self.character.erring:
             self._restart_at = time.monotonic() + _RESTART_EVERY_SECONDS
         self._user = User(
