@@ -19,35 +19,32 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
-from numpy.typing import NDArray
 from stonechat_agent.scoring.judging import hashing
+from stonechat_models import read_card
 
 from train.judges import folds
 from train.judges.combine import save_glance
 from train.judges.encoder import base_folder
 from train.judges.evaluate import agreement
 from train.judges.floor import targets
-from train.judges.own import own_rows
+from train.judges.own import PREFIX, own_rows
 from train.judges.rows import DEFAULT_DATA, DataMissingError, Row, load
 from train.judges.scored import Scored
 from train.judges.train import final_rows, held_back, some
 
-from . import card, export, learning
-from .corpus import of_rows
-from .network import Glance, Shape
+from . import card, export
+from .corpus import Hashed, of_rows
+from .learning import Lesson, learn, logits
+from .network import Shape
 from .topics import Teacher, Topics, topics
 
 STAGES = ("model", "folds", "card")
 _FOLDS = 5
-#: Rows of each source left out that are judged: those that the second tier judges.
-_LEFT_OUT = 800
-
-Floats = NDArray[np.float32]
 
 
 class Making:
@@ -58,97 +55,116 @@ class Making:
         self.work: Path = options.work
         self.spec = hashing.Spec()
         self.shape = Shape()
-        self.permitted = load(options.data, limit=options.limit).rows
-        self.own = own_rows()
+
+    @cached_property
+    def permitted(self) -> list[Row]:
+        return load(self.options.data).rows
+
+    @cached_property
+    def own(self) -> list[Row]:
+        return own_rows()
+
+    @cached_property
+    def drawn(self) -> list[Row]:
+        """What the shipped network learns from; folds learn from a part of it, so that each text is hashed once."""
+        return final_rows(self.permitted, self.own, self.options.rows, self.options.seed)
+
+    @cached_property
+    def hashed(self) -> Hashed:
+        return of_rows(self.drawn, self.spec)
+
+    @cached_property
+    def topics(self) -> Topics:
+        kept = self.work / "topics.npz"
+        if not kept.is_file():
+            options = self.options
+            found = topics(
+                self.drawn,
+                Teacher(options.teacher or base_folder()),
+                self.spec,
+                self.shape.word,
+                words=options.topic_words,
+                texts=options.topic_texts,
+                seed=options.seed,
+            )
+            found.save(kept)
+        return Topics.load(kept, self.spec)
 
     def model(self) -> None:
         options = self.options
         began = time.monotonic()
-        drawn = final_rows(self.permitted, self.own, options.rows, options.seed)
-        network = self._learnt(drawn, "")
+        lesson = Lesson(self.hashed, targets(self.drawn), options.passes, options.seed, self.topics)
+        network = learn(lesson, self.spec, self.shape)
         tally: dict[str, list[object]] = {}
-        for row in drawn:
+        for row in self.drawn:
             tally.setdefault(row.source, [row.licence, 0])[1] += 1  # type: ignore[operator]
         facts = {
             "seed": options.seed,
-            "rows": len(drawn),
+            "rows": len(self.drawn),
             "passes": options.passes,
+            "topic_words": options.topic_words,
+            "topic_texts": options.topic_texts,
             "minutes": round((time.monotonic() - began) / 60, 1),
             "threads": 1,
             "machine": options.machine,
             "torch": torch.__version__,
         }
-        self._write("run.json", {"training": facts, "sources": tally})
+        run = json.dumps({"training": facts, "sources": tally}, indent=1, sort_keys=True)
+        (self.work / "run.json").write_text(run + "\n")
         options.out.mkdir(parents=True, exist_ok=True)
-        export.save(network, options.out / card.GRAPH)
+        export.save(network.arrays(), options.out / card.GRAPH)
         held = held_back(self.permitted, self.own)
+        if options.held_back is not None:
+            held = some(held, options.held_back)
         texts = of_rows(held, self.spec)
         none = np.zeros((len(held), 0), np.float32)
-        Scored.of(held, learning.logits(network, texts), none).save(self.work / "float.npz")
-        logits = _shipped(options.out / card.GRAPH, held, self.spec)
-        Scored.of(held, logits, none).save(self.work / "int8.npz")
-        save_glance(self.work / "glance_held.npz", held, logits)
+        Scored.of(held, logits(network, texts), none).save(self.work / "float.npz")
+        shipped = export.logits(options.out / card.GRAPH, texts)
+        Scored.of(held, shipped, none).save(self.work / "int8.npz")
+        save_glance(self.work / "glance_held.npz", held, shipped)
 
     def folds(self) -> None:
+        place_of = {id(row): at for at, row in enumerate(self.drawn)}
+        own = [row for row in self.drawn if row.source.startswith(PREFIX)]
+        gathered = [row for row in self.drawn if not row.source.startswith(PREFIX)]
         for fold in folds.leave_sources_out(self.permitted, _FOLDS):
-            train, left_out = folds.parted(self.permitted, fold)
-            drawn = final_rows(train, self.own, self.options.fold_rows, self.options.seed)
-            network = self._learnt(drawn, f"fold {fold.number}, ", without=fold.sources)
-            held = some(left_out, _LEFT_OUT)
-            logits = learning.logits(network, of_rows(held, self.spec))
-            save_glance(self.work / f"glance_fold{fold.number}.npz", held, logits)
+            left_out = [row for row in self.permitted if row.source in fold.sources]
+            train, _ = folds.parted([*gathered, *left_out], fold)
+            places = np.array([place_of[id(row)] for row in [*train, *own]])
+            chosen = np.random.default_rng(self.options.seed).permutation(places)[: self.options.fold_rows]
+            lesson = Lesson(
+                self.hashed.at(chosen),
+                targets([self.drawn[at] for at in chosen]),
+                self.options.passes,
+                self.options.seed,
+                self.topics.without(fold.sources),
+            )
+            network = learn(lesson, self.spec, self.shape, f"fold {fold.number}, ")
+            held = some(left_out, self.options.left_out)
+            save_glance(
+                self.work / f"glance_fold{fold.number}.npz",
+                held,
+                logits(network, of_rows(held, self.spec)),
+            )
 
     def card(self) -> None:
         run = json.loads((self.work / "run.json").read_text())
         exact, scored = Scored.load(self.work / "float.npz"), Scored.load(self.work / "int8.npz")
+        flagged = None
+        if self.options.judged is not None:
+            labels = read_card(self.options.judge)["labels"]
+            flagged = card.flagged_by_judge(scored, Scored.load(self.options.judged), labels)
         found = card.text(
             self.options.out,
             version=self.options.version,
             spec=self.spec,
             scored=scored,
+            flagged=flagged,
             training=run["training"],
             more={f"int8.{head}": line for head, line in agreement(exact, scored).items()},
             sources=run["sources"],
         )
         (self.options.out / "card.toml").write_text(found, encoding="utf-8")
-
-    def _learnt(self, drawn: Sequence[Row], note: str, without: frozenset[str] = frozenset()) -> Glance:
-        known = self._topics(drawn).without(without)
-        lesson = learning.Lesson(
-            of_rows(drawn, self.spec), targets(drawn), self.options.passes, self.options.seed, known
-        )
-        return learning.learn(lesson, self.spec, self.shape, note)
-
-    def _topics(self, drawn: Sequence[Row]) -> Topics:
-        """Made of the first rows drawn, and kept, for the teacher is slow."""
-        kept = self.work / "topics.npz"
-        if kept.is_file():
-            return Topics.load(kept, self.spec)
-        options = self.options
-        teacher = Teacher(options.teacher or base_folder())
-        found = topics(
-            drawn,
-            teacher,
-            self.spec,
-            self.shape.word,
-            words=options.topic_words,
-            texts=options.topic_texts,
-            seed=options.seed,
-        )
-        found.save(kept)
-        return found
-
-    def _write(self, name: str, facts: object) -> None:
-        (self.work / name).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-
-
-def _shipped(graph: Path, rows: Sequence[Row], spec: hashing.Spec) -> Floats:
-    """What the graph says, row by row, as the agent runs it."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-    feeds = (hashing.feed([(row.prompt, row.response)], spec) for row in rows)
-    return np.concatenate([session.run(["logits"], feed)[0] for feed in feeds])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -162,14 +178,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stage", nargs="*", choices=STAGES, default=STAGES)
     parser.add_argument("--rows", type=int, default=120_000, help="to learn from (default: %(default)s)")
     parser.add_argument("--fold-rows", type=int, default=60_000, help="in each fold (default: %(default)s)")
-    parser.add_argument("--limit", type=int, help="about so many rows of each file (default: all)")
+    parser.add_argument(
+        "--held-back", type=int, help="held-back rows a source that are judged (default: as for the second tier)"
+    )
+    parser.add_argument(
+        "--left-out", type=int, default=800, help="rows of a source left out that are judged (default: %(default)s)"
+    )
     parser.add_argument("--passes", type=int, default=5, help="over the rows (default: %(default)s)")
     parser.add_argument("--topic-words", type=int, default=30_000, help="default: %(default)s")
     parser.add_argument("--topic-texts", type=int, default=4_000, help="default: %(default)s")
+    parser.add_argument(
+        "--judged", type=Path, help="int8.npz of the second tier's work: what it flags is to go on (stage card)"
+    )
+    parser.add_argument("--judge", type=Path, help="folder of the second tier, whose thresholds count there")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--version", default="1", help="of the model, for its card")
     parser.add_argument("--machine", default=platform.machine(), help="for its card")
     options = parser.parse_args(arguments)
+    if (options.judged is None) != (options.judge is None):
+        parser.error("--judged and --judge come together")
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
     try:

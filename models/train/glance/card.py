@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from stonechat_agent.scoring.judging import hashing
 
 from train.cards import table, toml
 from train.judges import evaluate
-from train.judges.calibrate import BELOW, Calibration, calibrated, ordinary
+from train.judges.calibrate import BELOW, Calibration, calibrated, ordinary, sigmoid
 
 from train.judges.scored import Scored
-from train.judges.sources import HARMS, HEADS
+from train.judges.sources import HEADS
 
-#: Of the answers that a better judge would flag so many have to reach it.
+Flags = NDArray[np.bool_]
+
+#: Of the answers that a better judge would flag so many have to reach it ...
 RECALL = 0.95
+#: ... unless so many ordinary answers would go on for one head's sake.
+MOST_ORDINARY = 0.1
 #: What these heads say without a prompt is a guess from the answer alone.
 NEEDS_PROMPT = frozenset({"relevance", "quality"})
 GRAPH = "model.onnx"
@@ -32,7 +37,7 @@ class Doubt(NamedTuple):
     """Scores between `low` and `high` go on to the second tier.
 
     Attributes:
-        recall: share of the positives that go on or are flagged.
+        recall: share of the answers to flag that go on.
         ordinary: share of ordinary answers that go on.
     """
 
@@ -42,48 +47,85 @@ class Doubt(NamedTuple):
     ordinary: float
 
 
-def doubts(scored: Scored, calibrations: Mapping[str, Calibration]) -> dict[str, Doubt]:
+def doubts(
+    scored: Scored, calibrations: Mapping[str, Calibration], flagged: Mapping[str, Flags] | None = None
+) -> dict[str, Doubt]:
     """For each head the bounds outside which tier 1 is left alone.
 
-    The bound away from the threshold is where `RECALL` of the positives of gathered and written rows are beyond it; the
-    other end is open, so that whatever tier 1 flags is judged again.
+    One bound is where `RECALL` of the answers to flag lie beyond it, or where `MOST_ORDINARY` of the ordinary ones do,
+    whichever sends on fewer. The other end is open: whatever tier 1 flags is judged again.
+
+    Args:
+        flagged: for each head the rows that tier 2 flags; without it, what the labels say is to be flagged.
     """
     out = {}
     for head, found in calibrations.items():
         place = HEADS.index(head)
+        # Turned round where low scores flag, so that high is always worse.
+        sign = -1.0 if head in BELOW else 1.0
+        worse = sign * found.scores(scored.encoder[:, place])
         labels = scored.labels[:, place]
-        scores = found.scores(scored.encoder[:, place])
-        positive = labels < 0.5 if head in BELOW else labels >= 0.5
+        wanted = (labels < 0.5 if head in BELOW else labels >= 0.5) if flagged is None else flagged[head]
         harmless = ordinary(scored, head)
-        if not positive.any() or not harmless.any():
+        if not wanted.any() or not harmless.any():
             continue
-        if head in BELOW:
-            low, high = 0.0, _outwards(float(np.quantile(scores[positive], RECALL)), up=True)
-        else:
-            low, high = _outwards(float(np.quantile(scores[positive], 1 - RECALL)), up=False), 1.0
-        within = (scores >= low) & (scores <= high)
-        out[head] = Doubt(low, high, float(within[positive].mean()), float(within[harmless].mean()))
+        bound = max(np.quantile(worse[wanted], 1 - RECALL), np.quantile(worse[harmless], 1 - MOST_ORDINARY))
+        # To the four places that scores have, towards sending on more.
+        edge = float(sign * np.floor(bound * 1e4) / 1e4)
+        low, high = (0.0, edge) if head in BELOW else (edge, 1.0)
+        on = worse >= sign * edge
+        out[head] = Doubt(low, high, float(on[wanted].mean()), float(on[harmless].mean()))
     return out
 
 
-def _outwards(bound: float, *, up: bool) -> float:
-    """To the four places that scores have, never so that fewer go on."""
-    return float((np.ceil if up else np.floor)(bound * 1e4) / 1e4)
+def going_on(
+    scored: Scored, calibrations: Mapping[str, Calibration], doubt: Mapping[str, Doubt]
+) -> Flags:
+    """Which rows go on for any head that needs no prompt, or has one."""
+    on = np.zeros(len(scored.names), dtype=bool)
+    prompted = np.array([bool(facts["prompt"]) for facts in scored.facts], dtype=bool)
+    for head, bounds in doubt.items():
+        scores = calibrations[head].scores(scored.encoder[:, HEADS.index(head)])
+        within = (scores >= bounds.low) & (scores <= bounds.high)
+        on |= within & prompted if head in NEEDS_PROMPT else within
+    return on
 
 
-def figures(scored: Scored, doubt: Mapping[str, Doubt]) -> dict[str, Mapping[str, Any]]:
+def flagged_by_judge(scored: Scored, judged: Scored, labels: Mapping[str, Mapping[str, Any]]) -> dict[str, Flags]:
+    """For each head the rows of `scored` that tier 2 flags by its card's `[labels]`; what it did not judge is not."""
+    place_of = {key: at for at, key in enumerate(judged.keys)}
+    ats = np.array([place_of.get(key, -1) for key in scored.keys])
+    out = {}
+    for head, label in labels.items():
+        if "threshold" not in label:
+            continue
+        logits = judged.encoder[ats, HEADS.index(head)].astype(np.float64)
+        scores = sigmoid(label["scale"] * logits + label["shift"])
+        beyond = scores < label["threshold"] if label["below"] else scores >= label["threshold"]
+        out[head] = beyond & (ats >= 0)
+    return out
+
+
+def figures(
+    scored: Scored, calibrations: Mapping[str, Calibration], doubt: Mapping[str, Doubt]
+) -> dict[str, Mapping[str, Any]]:
     """What the card tells: each half of the held-back rows by the calibration of the other half."""
     crossed = evaluate.crossed(scored)
-    going_on = {
-        f"doubt.{head}": {"recall": found.recall, "ordinary_share": found.ordinary}
-        for head, found in doubt.items()
+    on = going_on(scored, calibrations, doubt)
+    plain = ordinary(scored, "toxic")
+    return {
+        **{f"held_back.{head}": line for head, line in evaluate.held_back(crossed).items()},
+        **{f"contrast.{kind}": line for kind, line in evaluate.contrast(crossed).items()},
+        **{
+            f"doubt.{head}": {"recall": found.recall, "ordinary_share": found.ordinary}
+            for head, found in doubt.items()
+        },
+        "ordinary": {
+            "answers": int(plain.sum()),
+            "any_harm_per_1000": evaluate.any_harm_per_1000(crossed),
+            "going_on_share": float(on[plain].mean()) if plain.any() else None,
+        },
     }
-    return (
-        {f"held_back.{head}": line for head, line in evaluate.held_back(crossed).items()}
-        | {f"contrast.{kind}": line for kind, line in evaluate.contrast(crossed).items()}
-        | going_on
-        | {"ordinary": {"any_harm_per_1000": evaluate.any_harm_per_1000(crossed)}}
-    )
 
 
 def text(
@@ -92,6 +134,7 @@ def text(
     version: str,
     spec: hashing.Spec,
     scored: Scored,
+    flagged: Mapping[str, Flags] | None,
     training: Mapping[str, object],
     more: Mapping[str, Mapping[str, Any]],
     sources: Mapping[str, tuple[str, int]],
@@ -100,12 +143,13 @@ def text(
 
     Args:
         scored: held-back rows with the shipped graph's logits as `encoder`.
+        flagged: what tier 2 flags of them, by head; None where it is not known.
         training: facts of the run.
         more: tables of other figures, for `[figures.NAME]`.
         sources: licence and rows of each source that was trained on.
     """
     calibrations = calibrated(scored)
-    doubt = doubts(scored, calibrations)
+    doubt = doubts(scored, calibrations, flagged)
     head = {
         "name": "stonechat-glance",
         "version": version,
@@ -127,12 +171,13 @@ def text(
         entries: dict[str, object] = {"column": column}
         if found.threshold is not None:
             entries |= {"threshold": found.threshold, "below": name in BELOW}
-        entries |= {"scale": found.scale, "shift": found.shift}
+        # A head that learned nothing has a scale of 0, which no card may have.
+        entries |= {"scale": max(found.scale, 1e-3), "shift": found.shift}
         if name in doubt:
             entries["uncertain"] = [doubt[name].low, doubt[name].high]
         lines += table(f"labels.{name}", entries | {"needs_prompt": name in NEEDS_PROMPT})
     lines += table("training", training)
-    for name, line in {**figures(scored, doubt), **more}.items():
+    for name, line in {**figures(scored, calibrations, doubt), **more}.items():
         lines += table(f"figures.{name}", line)
     for name, (licence, rows) in sorted(sources.items()):
         lines += ["", "[[source]]", f"name = {toml(name)}", f"licence = {toml(licence)}", f"rows = {rows}"]

@@ -61,6 +61,16 @@ class Hashed:
     def __len__(self) -> int:
         return len(self.measures)
 
+    def fed(self, at: int) -> dict[str, NDArray[np.generic]]:
+        """The graph's input for one row, as `hashing.feed` makes it."""
+        bags = ("answer_words", "answer_pieces", "prompt_words", "prompt_pieces")
+        rows: dict[str, Bag] = {name: getattr(self, name) for name in bags}
+        fed = {
+            name: hashing.padded([bag.values[bag.starts[at] : bag.starts[at + 1]]])
+            for name, bag in rows.items()
+        }
+        return {**fed, "measures": self.measures[at : at + 1]}
+
     def at(self, ats: Places) -> Hashed:
         """The rows at `ats`."""
         bags = (self.answer_words, self.answer_pieces, self.prompt_words, self.prompt_pieces)

@@ -7,15 +7,19 @@ behind it are small and stay float32.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from stonechat_agent.scoring.judging import hashing
 
-from .network import Glance
+from .corpus import Hashed
+
+Floats = NDArray[np.float32]
 
 _OPSET = 17
 # onnxruntime 1.20 reads up to IR 10.
@@ -38,15 +42,15 @@ class _Graph:
         return name
 
 
-def quantized(table: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def quantized(table: Floats) -> tuple[NDArray[np.int8], Floats]:
     """int8 values and each column's scale. The largest 0.01 % of a column are cut, so that one value is not the scale."""
     most = np.quantile(np.abs(table), 0.9999, axis=0)
     scale = (np.maximum(most, 1e-8) / 127).astype(np.float32)
     return np.clip(np.round(table / scale), -127, 127).astype(np.int8), scale
 
 
-def graph(network: Glance) -> onnx.ModelProto:
-    """The graph, checked."""
+def graph(weights: Mapping[str, Floats]) -> onnx.ModelProto:
+    """The graph of a network with these weights (`network.Glance`'s, by their names), checked."""
     made = _Graph()
     axis = made.constant("axis_1", np.array([1], np.int64))
     last = made.constant("axis_last", np.array([-1], np.int64))
@@ -55,7 +59,7 @@ def graph(network: Glance) -> onnx.ModelProto:
     tiny = made.constant("tiny", np.array(1e-6, np.float32))
     tables = {}
     for name in ("words", "pieces"):
-        table = getattr(network, name).detach().numpy().copy()
+        table = weights[name].copy()
         table[0] = 0
         values, scale = quantized(table)
         tables[name] = made.constant(name, values), made.constant(f"{name}_scale", scale)
@@ -78,31 +82,28 @@ def graph(network: Glance) -> onnx.ModelProto:
             parts.append(made.node("Div", f"{of}_pooled", total, root))
         return made.node("Concat", f"{side}_pooled", *parts, axis=-1)
 
-    def linear(name: str, layer: object, given: str) -> str:
-        weight = made.constant(f"{name}_weight", layer.weight.detach().numpy().T)  # type: ignore[attr-defined]
-        out = made.node("MatMul", f"{name}_product", given, weight)
-        bias = layer.bias  # type: ignore[attr-defined]
-        if bias is None:
-            return out
-        return made.node("Add", name, out, made.constant(f"{name}_bias", bias.detach().numpy()))
+    def linear(name: str, given: str) -> str:
+        weight = made.constant(f"{name}_weight", weights[f"{name}.weight"].T)
+        product = made.node("MatMul", f"{name}_product", given, weight)
+        return made.node("Add", name, product, made.constant(f"{name}_bias", weights[f"{name}.bias"]))
 
-    def embedded(side: str, given: str, weight: str, name: str) -> str:
-        raw = made.node("MatMul", f"{side}_topic", given, weight)
+    def embedded(side: str, given: str, name: str) -> str:
+        raw = made.node("MatMul", f"{side}_topic", given, topic)
         length = made.node("ReduceL2", f"{side}_length", raw, axes=[-1], keepdims=1)
         return made.node("Div", name, raw, made.node("Max", f"{side}_divisor", length, tiny))
 
-    topic = made.constant("topic_weight", network.topic.weight.detach().numpy().T)
+    topic = made.constant("topic_weight", weights["topic.weight"].T)
     said, asked = pooled("answer"), pooled("prompt")
-    topic_said = embedded("answer", said, topic, "embedding")
-    topic_asked = embedded("prompt", asked, topic, "prompt_embedding")
-    harm_hidden = made.node("Relu", "harm_active", linear("harm_hidden", network.harm_hidden, said))
-    harm = linear("harm", network.harm, made.node("Concat", "harm_seen", harm_hidden, said, axis=-1))
+    topic_said = embedded("answer", said, "embedding")
+    topic_asked = embedded("prompt", asked, "prompt_embedding")
+    harm_hidden = made.node("Relu", "harm_active", linear("harm_hidden", said))
+    harm = linear("harm", made.node("Concat", "harm_seen", harm_hidden, said, axis=-1))
     shared = made.node("Mul", "shared", topic_said, topic_asked)
     cosine = made.node("ReduceSum", "cosine", shared, last, keepdims=1)
     weighted = made.node("Mul", "shared_weighted", shared, made.constant("four", np.array(4, np.float32)))
     seen = made.node("Concat", "seen", said, "measures", weighted, cosine, axis=-1)
-    other_hidden = made.node("Relu", "other_active", linear("other_hidden", network.other_hidden, seen))
-    other = linear("other", network.other, made.node("Concat", "other_seen", other_hidden, seen, axis=-1))
+    other_hidden = made.node("Relu", "other_active", linear("other_hidden", seen))
+    other = linear("other", made.node("Concat", "other_seen", other_hidden, seen, axis=-1))
     made.node("Concat", "logits", harm, other, axis=-1)
 
     inputs = [
@@ -113,10 +114,10 @@ def graph(network: Glance) -> onnx.ModelProto:
     inputs.append(
         helper.make_tensor_value_info("measures", TensorProto.FLOAT, ["rows", len(hashing.MEASURES)])
     )
-    heads = network.harm.out_features + network.other.out_features
+    heads = len(weights["harm.bias"]) + len(weights["other.bias"])
     outputs = [
         helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", heads]),
-        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["rows", network.shape.topic]),
+        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["rows", len(weights["topic.weight"])]),
     ]
     whole = helper.make_graph(made.nodes, "glance", inputs, outputs, made.constants)
     model = helper.make_model(
@@ -127,5 +128,13 @@ def graph(network: Glance) -> onnx.ModelProto:
     return model
 
 
-def save(network: Glance, path: Path) -> None:
-    onnx.save(graph(network), str(path))
+def logits(path: Path, texts: Hashed) -> Floats:
+    """What the graph in a file says of each row, row by row, as the agent runs it; shape (rows, heads)."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return np.concatenate([session.run(["logits"], texts.fed(at))[0] for at in range(len(texts))])
+
+
+def save(weights: Mapping[str, Floats], path: Path) -> None:
+    onnx.save(graph(weights), str(path))

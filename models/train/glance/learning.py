@@ -21,8 +21,8 @@ from .topics import Topics
 
 Floats = NDArray[np.float32]
 
-BATCH = 256
-RATE = 4e-3
+BATCH = 512
+RATE = 6e-3
 #: Of a text so many words and pieces at most go into a step, drawn anew each time.
 MOST_WORDS, MOST_PIECES = 192, 448
 #: Share of the prompts that a step leaves out: no head but relevance and quality may rely on one.

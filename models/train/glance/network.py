@@ -10,8 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from stonechat_agent.scoring.judging import hashing
 from torch import nn
 
@@ -47,8 +49,8 @@ class Glance(nn.Module):
     def __init__(self, spec: hashing.Spec, shape: Shape) -> None:
         super().__init__()
         self.spec, self.shape = spec, shape
-        self.words = nn.Parameter(torch.randn(2**spec.word_bits + 1, shape.word) * 0.05)
-        self.pieces = nn.Parameter(torch.randn(2**spec.piece_bits + 1, shape.piece) * 0.05)
+        self.words = nn.Parameter(torch.randn(2**spec.word_bits + 1, shape.word) * 0.02)
+        self.pieces = nn.Parameter(torch.randn(2**spec.piece_bits + 1, shape.piece) * 0.01)
         pooled = shape.word + shape.piece
         self.topic = nn.Linear(pooled, shape.topic, bias=False)
         self.harm_hidden = nn.Linear(pooled, shape.hidden)
@@ -83,6 +85,10 @@ class Glance(nn.Module):
             ],
             dim=-1,
         )
+
+    def arrays(self) -> dict[str, NDArray[np.float32]]:
+        """All weights by name."""
+        return {name: part.detach().numpy() for name, part in self.named_parameters()}
 
     def forward(
         self, answers: Texts, prompts: Texts, measures: torch.Tensor

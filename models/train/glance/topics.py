@@ -32,7 +32,7 @@ _HEADS = 12
 _LAYERS = 6
 _WORD = re.compile(r"[a-z0-9]+")
 # Of a text so much is counted, and so much embedded: some 64 tokens.
-_COUNTED, _EMBEDDED = 2000, 320
+_COUNTED, _EMBEDDED = 2000, 240
 #: A word's vector counts `_COMMON / (_COMMON + its share of the texts)`: smooth inverse frequency (Arora et al., 2017).
 _COMMON = 0.01
 #: Length of a rare word's vector: large enough to lead, small enough to be moved by the labels.

@@ -310,9 +310,10 @@ def _folded(texts: Sequence[str]) -> tuple[Hashes, Bytes, list[tuple[float, ...]
         closed = float(text.rstrip()[-1:] in _CLOSING)
         shapes.append((*shares, closed, math.log1p(text.count("\n")) / 4))
     points, kinds = _shown(points, kinds)
+    points, kinds = _joined(points, kinds)
     if any(shape[1] or shape[2] for shape in shapes):
         points, kinds = _with_letters_for_signs(points, kinds)
-    points, kinds = _unstretched(*_joined(points, kinds))
+    points, kinds = _unstretched(points, kinds)
     spaces = kinds == _SPACE
     keep = ~spaces
     keep[1:] |= kinds[:-1] <= _SYMBOL
