@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -260,21 +263,27 @@ def test_other_commands_need_not_read_secrets(tmp_path: Path, monkeypatch: pytes
     settings.load(str(tmp_path / "agent.toml"), {}, as_service=False)
 
 
-def test_a_secret_of_another_user_is_a_fault_of_the_service_only(tmp_path: Path) -> None:
-    (tmp_path / "pw").touch(0o600)
-    (tmp_path / "agent.toml").write_text(f'{SECURE}password_file = "{tmp_path}/pw"\n')
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """One that other users may read: pytest closes its own to them whenever it is started."""
+    with tempfile.TemporaryDirectory(prefix="stonechat-") as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
+def test_a_secret_of_another_user_is_a_fault_of_the_service_only(directory: Path) -> None:
+    (directory / "pw").touch(0o600)
+    (directory / "agent.toml").write_text(f'{SECURE}password_file = "{directory}/pw"\n')
     loads = (
         "import os\nfrom stonechat_agent.settings import load\n"
         "import stonechat.errors\n"
-        f"file = {str(tmp_path / 'agent.toml')!r}\n"
+        f"file = {str(directory / 'agent.toml')!r}\n"
         "load(file, {})  # imports what it needs, before the rights to read that go\n"
         "if os.geteuid() == 0:\n    os.setegid(65534); os.seteuid(65534)\n"
         "else:\n    os.chmod(file.replace('agent.toml', 'pw'), 0)\n"
         "load(file, {}, as_service=False)\n"
         "try:\n    load(file, {})\nexcept stonechat.errors.ConfigError as error:\n    print(error)\n"
     )
-    for folder in (tmp_path, *list(tmp_path.parents)[:3]):
-        folder.chmod(folder.stat().st_mode | 0o055)
     done = subprocess.run(
         [sys.executable, "-c", loads], capture_output=True, text=True, timeout=60, check=False
     )
