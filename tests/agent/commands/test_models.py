@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 from tests.agent.judging import making
@@ -48,7 +49,7 @@ def exported(folder: Path, config: dict[str, Any] | None = None, places: int = 1
     (folder / "card.toml").unlink()
     model = onnx.load(folder / "model.onnx")
     # As in BERT: a table of places, so that a longer row fails.
-    table = onnx.numpy_helper.from_array(making.np.zeros((places, 1), making.np.float32), "places")
+    table = onnx.numpy_helper.from_array(np.zeros((places, 1), np.float32), "places")
     model.graph.initializer.append(table)
     add = [
         onnx.helper.make_node("Shape", ["input_ids"], ["tokens"], start=1, end=2),
@@ -58,9 +59,7 @@ def exported(folder: Path, config: dict[str, Any] | None = None, places: int = 1
         onnx.helper.make_node("Add", ["each", "placed"], ["each_placed"]),
     ]
     for name, value in (("from", 0), ("step", 1)):
-        model.graph.initializer.append(
-            onnx.numpy_helper.from_array(making.np.array(value, making.np.int64), name)
-        )
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.int64), name))
     gather = model.graph.node[0]
     rest = list(model.graph.node)[1:]
     for node in rest:

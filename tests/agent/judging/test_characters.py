@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import normalizers, pre_tokenizers
 
-from stonechat_agent.scoring.judging.characters import DROPPED, IDEOGRAPHS, MARKS, PUNCTUATION, SPACES
+from stonechat_agent.scoring.judging.characters import DROPPED, IDEOGRAPHS, MARKS, PUNCTUATION
 
 EVERY = [chr(point) for point in range(0x110000) if not 0xD800 <= point < 0xE000 and chr(point) != "x"]
 
@@ -26,7 +26,7 @@ def test_characters_are_dropped_or_spaces_as_in_the_package() -> None:
     kinds = {"": "dropped", " ": "space"}
     wrong = []
     for char, became in each(clean_text=True):
-        kind = "dropped" if ord(char) in DROPPED else "space" if ord(char) in SPACES else "kept"
+        kind = "dropped" if ord(char) in DROPPED else "space" if char.isspace() else "kept"
         wrong += [hex(ord(char))] if kinds.get(became, "kept") != kind else []
     assert wrong == []
 
@@ -48,7 +48,7 @@ def test_marks_are_stripped_as_in_the_package() -> None:
 
 
 def test_words_are_cut_at_the_signs_of_the_package() -> None:
-    kept = [char for char in EVERY if ord(char) not in DROPPED and ord(char) not in SPACES]
+    kept = [char for char in EVERY if ord(char) not in DROPPED and not char.isspace()]
     cut = pre_tokenizers.BertPreTokenizer().pre_tokenize_str("x".join(kept))
     signs = {piece for piece, _ in cut if len(piece) == 1 and piece != "x"}
     assert [hex(ord(char)) for char in kept if (char in signs) != (ord(char) in PUNCTUATION)] == []

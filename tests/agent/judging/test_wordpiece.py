@@ -12,7 +12,7 @@ from tokenizers import BertWordPieceTokenizer
 
 from stonechat_agent.scoring.judging.wordpiece import LONGEST_WORD, VocabularyError, WordPiece
 
-LETTERS = "abcdefghijklmnopqrstuvwxyzßøıœæджийкλσςωкאבגعابहनक가나가中文日本あア0123456789"
+LETTERS = "abcdefghijklmnopqrstuvwxyzßøıœæджийкαλοσςφωкאבגعابहनक가나가中文日本あア0123456789"
 SIGNS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~“”’—…。、€😀👩"
 WORDS = [
     *[

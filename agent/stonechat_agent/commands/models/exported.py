@@ -126,7 +126,9 @@ def _beside(graph: Path) -> list[Path]:
     return sorted(
         path
         for path in graph.parent.iterdir()
-        if path.is_file() and path.name != graph.name and path.name.startswith(graph.name)
+        if path.is_file()
+        and path != graph
+        and (path.name.startswith(graph.name) or path.name == f"{graph.stem}.data")
     )
 
 

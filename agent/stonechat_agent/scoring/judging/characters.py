@@ -31,9 +31,6 @@ DROPPED = Characters(
 )
 """Controls, formats and private use, U+FFFD, and the halves of surrogate pairs, which no UTF-8 text can hold."""
 
-SPACES = Characters("9-a d 20 a0 1680 2000-200a 2028-2029 202f 205f 3000 ")
-"""What parts words."""
-
 MARKS = Characters(
     "300-36f 483-487 591-5bd 5bf 5c1-5c2 5c4-5c5 5c7 610-61a 64b-65f 670 6d6-6dc 6df-6e4 6e7-6e8 6ea-6ed "
     "711 730-74a 7a6-7b0 7eb-7f3 816-819 81b-823 825-827 829-82d 859-85b 8e3-902 93a 93c 941-948 94d "

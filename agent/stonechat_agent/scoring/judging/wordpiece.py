@@ -1,6 +1,6 @@
 """BERT's uncased tokenizer: text in, numbers of pieces of words out, as the `tokenizers` package gives them.
 
-A text is cleaned (controls out, every kind of space the same, Chinese characters apart), cut at spaces, stripped of
+A text is cleaned (controls out, Chinese characters apart), cut at every kind of space, stripped of
 accents, lower-cased, cut at signs, and each word is covered from its beginning with the longest pieces that the
 vocabulary has; a word that cannot be covered, or of more than 100 characters, is `[UNK]`. As in J. Devlin et al., BERT
 (2018), and its `tokenization.py`.
@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
-from stonechat_agent.scoring.judging.characters import DROPPED, IDEOGRAPHS, MARKS, PUNCTUATION, SPACES
+from stonechat_agent.scoring.judging.characters import DROPPED, IDEOGRAPHS, MARKS, PUNCTUATION
 
 LONGEST_WORD = 100
 """Characters of a word beyond which it is `[UNK]`, as everywhere."""
@@ -121,8 +121,6 @@ class _Cleaned(dict[int, str | None]):
         result: str | None = char
         if point in DROPPED:
             result = None
-        elif point in SPACES:
-            result = " "
         elif point in IDEOGRAPHS:
             result = f" {char} "
         # A text of every character there is would otherwise stay in memory, at 100 bytes each.
