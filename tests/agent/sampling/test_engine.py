@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.ports import free_port
 
 from stonechat_agent.sampling import Clock, EngineMatch, engine_search, processes
 from stonechat_agent.sampling.engine import Engine
@@ -474,12 +475,12 @@ for _ in range(3):
     threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 if os.fork() == 0:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.alarm(60)
+    signal.alarm(120)
     while os.getppid() != 1:
         sum(range(10000))
     os._exit(0)
 print(listener.getsockname()[1], os.getpid(), flush=True)
-time.sleep(60)
+time.sleep(120)
 """
 
 
@@ -524,7 +525,7 @@ def serve() -> Iterator[Callable[..., Server]]:
 def test_a_real_engine_is_followed_through_a_restart(
     serve: Callable[..., Server], named: Named, tmp_path: Path, by: str
 ) -> None:
-    server = serve(0)
+    server = serve(free_port())  # which the other one is given too
     pid_file = tmp_path / "pid"
     pid_file.write_text(f"{server.pid}\n")
     how = {
@@ -546,13 +547,13 @@ def test_a_real_engine_is_followed_through_a_restart(
     assert first["stonechat.engine.memory.rss e"] > 4096
     second = read(0.5)
     # On a busy machine the child gets less than a core, but it gets something, and then it waits.
-    assert second["stonechat.engine.cpu.utilization e"] > 500
+    assert second["stonechat.engine.cpu.utilization e"] > 100
     assert second["stonechat.engine.cpu.run_delay e"] >= 0
     assert second["stonechat.engine.io.read e"] >= 0
 
     server.stop()
     # Until the child, killed too, has let go of the socket, something listens there.
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while not (gone := read(0.01)):
         assert time.monotonic() < deadline
     assert gone == {UP: 0}
@@ -579,7 +580,7 @@ def test_a_child_that_is_born_and_dies_is_followed_without_a_restart(
     list(engine.read(now))
     (child,) = engine.pids - {server.pid}
     os.kill(child, signal.SIGKILL)
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while len(engine.pids) == 2 and time.monotonic() < deadline:
         now += SECOND
         readings = named(engine.read(now))

@@ -52,7 +52,7 @@ def test_a_sample_of_this_machine_agrees_with_psutil(named: Named, tmp_path: Pat
     assert readings["system.memory.limit"] == memory.total >> 20
     assert abs(readings["system.memory.usage"] - ((memory.total - memory.available) >> 20)) < 512
     # This process was busy all the time, though others may have taken its core.
-    assert readings["stonechat.agent.cpu.utilization"] > 1000
+    assert readings["stonechat.agent.cpu.utilization"] > 200
     rss = psutil.Process().memory_info().rss >> 10
     # Of this process and those that other tests started in it.
     assert readings["stonechat.agent.memory.rss"] > rss - 8192
@@ -110,7 +110,7 @@ def test_a_minute_of_samples_leaves_no_descriptor_and_no_thread_behind(tmp_path:
         sampler.sample(start + tick * SECOND)
     assert len(os.listdir("/proc/self/fd")) <= held + 2
     sampler.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     # Fewer is as good: what an earlier test left behind may end meanwhile.
     while len(os.listdir("/proc/self/fd")) > before[0] or threading.active_count() > before[1]:
         assert time.monotonic() < deadline
@@ -129,7 +129,7 @@ def test_the_thread_samples_this_machine(tmp_path: Path) -> None:
 
     thread = SamplingThread(build(engines=[], spool_path=str(tmp_path)), SECOND // 5, take)
     thread.start()
-    assert enough.wait(20)
+    assert enough.wait(60)
     thread.stop()
     assert BY_NAME["system.cpu.utilization"].id in {reading.metric for reading in samples[-1].readings}
 

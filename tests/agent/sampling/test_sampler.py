@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
@@ -137,7 +136,7 @@ def test_a_source_that_cannot_be_closed_stops_nothing(clock: Clock) -> None:
     sampler.close()
 
 
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "not in time"
@@ -155,7 +154,7 @@ class Gate:
     def __call__(self) -> Iterable[Reading]:
         self.inside += 1
         try:
-            assert self.opened.wait(20)
+            assert self.opened.wait(60)
         finally:
             self.inside -= 1
         return [Reading(GAUGE, 40), Reading(COUNTER, 3)]
@@ -180,7 +179,7 @@ def test_a_hanging_source_delays_nothing_and_its_counters_are_given_once() -> No
     def sample() -> list[tuple[int, int]]:
         began = time.monotonic()
         taken = sampler.sample(hands.now_ns)
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 30  # less than the gate would take
         assert values(taken)[-1] == (GAUGE, 1)
         return values(taken)[:-1]
 
@@ -228,7 +227,7 @@ def test_what_a_source_raises_in_its_helper_is_its_state(caplog: pytest.LogCaptu
     def probe() -> None:
         raise Absent("no such driver")
 
-    aside = Aside(Scripted("driver", open_=probe), patience_s=2.0)
+    aside = Aside(Scripted("driver", open_=probe), patience_s=60.0)
     sampler = Sampler([aside])
     caplog.set_level(logging.INFO)
     sampler.sample(0)
@@ -242,7 +241,7 @@ def test_a_slow_probe_is_neither_well_nor_failed_until_it_answers(
     gate = threading.Event()
 
     def probe() -> None:
-        gate.wait(10)
+        gate.wait(60)
         raise Absent("nothing after all")
 
     sampler = Sampler([Aside(Scripted("slow", open_=probe), patience_s=0.01)], clock)
@@ -280,17 +279,22 @@ def test_the_thread_keeps_its_schedule_and_skips_what_it_missed() -> None:
         if len(samples) == 8:
             done.set()
 
-    thread = SamplingThread(Sampler([Scripted("x")]), SECOND // 10, take)
+    looked: list[int] = []
+
+    def monotonic_ns() -> int:
+        looked.append(time.monotonic_ns())
+        return looked[-1]
+
+    clock = Clock(monotonic_ns, time.monotonic_ns)
+    thread = SamplingThread(Sampler([Scripted("x")]), SECOND // 10, take, clock)
     thread.start()
-    assert done.wait(10)
+    assert done.wait(60)
     thread.stop()
-    stamps = [sample.monotonic_ns for sample in samples]
-    gaps = [after - before for before, after in itertools.pairwise(stamps)]
-    # On a busy machine a tick may come late, but never before its time, and never in a burst.
-    assert all((stamp - stamps[0]) % (SECOND // 10) < SECOND // 11 for stamp in stamps)
-    assert gaps[2] >= 3 * SECOND // 10
+    # On a busy machine a tick may come late, even later than the next one is due, but never two in the time of one.
+    ticks = [(sample.monotonic_ns - looked[0]) // (SECOND // 10) for sample in samples]
+    assert ticks == sorted(set(ticks))
+    assert ticks[3] - ticks[2] >= 3
     assert thread.missed >= 3
-    assert min(gaps) > SECOND // 100
 
 
 def test_a_receiver_that_raises_does_not_end_the_thread(caplog: pytest.LogCaptureFixture) -> None:
@@ -306,7 +310,7 @@ def test_a_receiver_that_raises_does_not_end_the_thread(caplog: pytest.LogCaptur
     source = Scripted("x")
     thread = SamplingThread(Sampler([source]), SECOND // 100, take)
     thread.start()
-    assert done.wait(10)
+    assert done.wait(60)
     thread.stop()
     assert source.closed == 1
     assert [record.getMessage() for record in caplog.records] == ["sample not taken"]
@@ -314,13 +318,13 @@ def test_a_receiver_that_raises_does_not_end_the_thread(caplog: pytest.LogCaptur
 
 def test_a_source_that_never_returns_does_not_keep_the_thread_from_being_stopped() -> None:
     gate = threading.Event()
-    source = Scripted("x", lambda: [Reading(GAUGE, int(gate.wait(20)))])
+    source = Scripted("x", lambda: [Reading(GAUGE, int(gate.wait(60)))])
     thread = SamplingThread(Sampler([source]), SECOND, lambda sample: None)
     thread.start()
     until(lambda: source.reads == 1)
     began = time.monotonic()
     thread.stop(timeout_s=0.1)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 30
     gate.set()
 
 
