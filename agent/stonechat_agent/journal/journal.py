@@ -209,6 +209,7 @@ class Journal:
         self._store: Store | None = None
         self._waiting: OrderedDict[str, _Waiting] = OrderedDict()
         self._waiting_text = 0
+        self._sending: dict[str, int] = {}  # judgements of the exchanges that are on their way, by id
         self._forgotten: deque[tuple[Forgotten, int]] = deque(maxlen=1024)
         self._forgotten_to: int | None = None  # where reading them went on when the file was closed
         self._clock = SettledClock()
@@ -630,14 +631,21 @@ class Journal:
                 if item.texts is not None:
                     store.add_texts(item.id, item.texts)
         else:
-            store.mark_sent(item.ids)
+            # What was judged while it was on its way goes again.
+            store.mark_sent(
+                id for id in item.ids if self._sending.pop(id, None) in (None, _judgements(store.row(id)))
+            )
 
     def _unsent(self, limit: int) -> list[Entry]:
         with self._changed:
             marked = {id for item in self._pending if isinstance(item, _Sent) for id in item.ids}
         assert self._store is not None
         found = self._store.unsent(limit + len(marked))
-        return [entry for entry in found if entry.row.get("id") not in marked][:limit]
+        unsent = [entry for entry in found if entry.row.get("id") not in marked][:limit]
+        self._sending.update(
+            {entry.row["id"]: _judgements(entry.row) for entry in unsent if "id" in entry.row}
+        )
+        return unsent
 
     # What another process did to the file
 
@@ -714,6 +722,11 @@ def _verdict(row: Row, scores: Mapping[str, float], findings: Sequence[str]) -> 
         "findings": [*row.get("findings", []), *findings],
     }
     return rows.checked({name: value for name, value in joined.items() if value})
+
+
+def _judgements(row: Row | None) -> int:
+    """How many an exchange has; a later verdict only adds some."""
+    return len(row.get("scores", ())) + len(row.get("findings", ())) if row is not None else 0
 
 
 def _strike(item: _Put, forgotten: Forgotten) -> None:

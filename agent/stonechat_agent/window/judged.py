@@ -11,9 +11,6 @@ from stonechat_agent.scoring.verdict import Verdict
 
 EMBEDDING = metric_id("stonechat.answer.embedding")
 
-_MODELS = {1: (answers.GLANCE,), 2: (answers.GLANCE, answers.JUDGE)}
-"""The models that an answer was judged by, by the verdict's tier."""
-
 
 def series_of(verdict: Verdict) -> Series:
     """The series of the exchange that was judged."""
@@ -37,8 +34,10 @@ def counters(verdict: Verdict) -> Iterator[tuple[int, int]]:
 def tallies(verdict: Verdict) -> Iterator[tuple[int, str, int]]:
     """Counts of tallies: (metric, key, increment)."""
     if verdict.scores:
-        for model in _MODELS.get(verdict.tier, ()):
-            yield answers.JUDGED, model, 1
+        if verdict.tier == 1 or verdict.embedding:  # which the small model alone makes
+            yield answers.JUDGED, answers.GLANCE, 1
+        if verdict.tier == 2:
+            yield answers.JUDGED, answers.JUDGE, 1
     elif verdict.tier:
         # Where nothing can be judged the reasons are alike, but for heads that lack a prompt besides.
         reasons = set(verdict.withheld.values())

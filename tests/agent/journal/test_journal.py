@@ -199,6 +199,30 @@ def test_what_is_chosen_is_given_until_it_is_marked_sent(directory: Path) -> Non
         assert [entry.row["id"] for entry in one.unsent(3)] == [exchanges[at].id for at in (4, 5)]
 
 
+def test_what_is_judged_after_it_was_sent_or_meanwhile_goes_again(directory: Path) -> None:
+    before, meanwhile, never = exchanges = [exchange(said(), scores={"empty": 0.1}) for _ in range(3)]
+    with running(directory) as one:
+        for each in exchanges:
+            one.put(each, "sampled")
+        until(lambda: not one.stats().waiting)
+        assert len(one.unsent(9)) == 3
+        one.update(meanwhile.id, {"toxic": 0.2})
+        one.mark_sent([each.id for each in exchanges])
+        until(lambda: not one.stats().waiting)
+        assert [entry.row["id"] for entry in one.unsent(9)] == [meanwhile.id]
+        one.mark_sent([meanwhile.id])
+        one.update(before.id, {"toxic": 0.8}, ["toxic"], "flagged")
+        until(lambda: not one.stats().waiting)
+        (again,) = one.unsent(9)
+        assert again.row["id"] == before.id
+        assert again.row["findings"] == ["toxic"]
+        assert again.chosen == "sampled"
+        one.mark_sent([before.id])
+        until(lambda: not one.stats().waiting)
+        assert one.unsent(9) == []
+    assert never.id in {entry.row["id"] for entry in kept(directory)}
+
+
 def test_unsent_ends_when_the_journal_stops(directory: Path) -> None:
     with running(directory) as one:
         found: list[Any] = []
