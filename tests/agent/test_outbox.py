@@ -329,7 +329,7 @@ def test_the_thread_sends_once_linked_and_survives_a_broken_journal(monkeypatch:
     waited.wait(0.05)
     journal.broken = False
     box.wake()
-    for _ in range(300):
+    for _ in range(6_000):
         if not journal.waiting:
             break
         waited.wait(0.01)
