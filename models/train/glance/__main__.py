@@ -25,7 +25,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from stonechat_agent.scoring.judging import hashing
-from stonechat_models import read_card
 
 from train.judges import folds
 from train.judges.combine import save_glance
@@ -150,10 +149,8 @@ class Making:
     def card(self) -> None:
         run = json.loads((self.work / "run.json").read_text())
         exact, scored = Scored.load(self.work / "float.npz"), Scored.load(self.work / "int8.npz")
-        flagged = None
-        if self.options.judged is not None:
-            labels = read_card(self.options.judge)["labels"]
-            flagged = card.flagged_by_judge(scored, Scored.load(self.options.judged), labels)
+        judged = self.options.judged
+        flagged = None if judged is None else card.flagged_by_judge(scored, Scored.load(judged))
         found = card.text(
             self.options.out,
             version=self.options.version,
@@ -190,13 +187,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--judged", type=Path, help="int8.npz of the second tier's work: what it flags is to go on (stage card)"
     )
-    parser.add_argument("--judge", type=Path, help="folder of the second tier, whose thresholds count there")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--version", default="1", help="of the model, for its card")
     parser.add_argument("--machine", default=platform.machine(), help="for its card")
     options = parser.parse_args(arguments)
-    if (options.judged is None) != (options.judge is None):
-        parser.error("--judged and --judge come together")
     torch.set_num_threads(1)
     options.work.mkdir(parents=True, exist_ok=True)
     try:

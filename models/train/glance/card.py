@@ -13,7 +13,7 @@ from stonechat_agent.scoring.judging import hashing
 
 from train.cards import table, toml
 from train.judges import evaluate
-from train.judges.calibrate import BELOW, Calibration, calibrated, ordinary, sigmoid
+from train.judges.calibrate import BELOW, Calibration, calibrated, ordinary
 
 from train.judges.scored import Scored
 from train.judges.sources import HEADS
@@ -91,19 +91,12 @@ def going_on(
     return on
 
 
-def flagged_by_judge(scored: Scored, judged: Scored, labels: Mapping[str, Mapping[str, Any]]) -> dict[str, Flags]:
-    """For each head the rows of `scored` that tier 2 flags by its card's `[labels]`; what it did not judge is not."""
+def flagged_by_judge(scored: Scored, judged: Scored) -> dict[str, Flags]:
+    """For each head the rows of `scored` that tier 2 flags, by thresholds on what it judged itself (`judged`)."""
     place_of = {key: at for at, key in enumerate(judged.keys)}
     ats = np.array([place_of.get(key, -1) for key in scored.keys])
-    out = {}
-    for head, label in labels.items():
-        if "threshold" not in label:
-            continue
-        logits = judged.encoder[ats, HEADS.index(head)].astype(np.float64)
-        scores = sigmoid(label["scale"] * logits + label["shift"])
-        beyond = scores < label["threshold"] if label["below"] else scores >= label["threshold"]
-        out[head] = beyond & (ats >= 0)
-    return out
+    flags = evaluate.judged(judged, None, calibrated(judged)).flagged
+    return {head: flags[ats, place] & (ats >= 0) for place, head in enumerate(HEADS)}
 
 
 def figures(
