@@ -20,10 +20,11 @@ from .sources import HARMS, HEADS
 
 Floats = NDArray[np.float64]
 
-#: Flagged of 1,000 ordinary answers at most. A threshold is set where training saw the same sources; on answers of
-#: other origin more are flagged, so half of what is promised is aimed at.
-ALARMS = {**dict.fromkeys(HARMS, 0.5), "toxic": 1.0, "relevance": 5.0, "coherence": 5.0, "quality": 5.0}
-#: Sources whose answers are ordinary: nobody asked for harm, and none is known.
+#: Flagged of 1,000 ordinary answers at most, by each head. A threshold is set where training saw the same sources; on
+#: answers of other origin more are flagged, so half of what is promised of `toxic` is aimed at.
+ALARMS = dict.fromkeys(HARMS, 1.0) | dict.fromkeys(("relevance", "coherence", "quality"), 5.0)
+#: Sources whose answers are ordinary: nobody asked for harm, and none is known. Answers gathered in the wild are not
+#: among them: fights and dungeons are what some people ask for.
 ORDINARY = frozenset(
     {
         "alce_utility",
@@ -40,7 +41,6 @@ ORDINARY = frozenset(
         "mtrag_human",
         "oasst_threads",
         "self_instruct_seed",
-        "wildbench_scores_noprompt",
     }
 )
 #: Heads that flag when the score is low.
