@@ -15,6 +15,7 @@ import argparse
 import json
 import re
 import statistics
+import sys
 import time
 import zlib
 from collections import Counter
@@ -22,13 +23,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import findings  # beside this file
-
 from stonechat import config
 from stonechat_agent.scoring import guidelines as package
 from stonechat_agent.scoring.guidelines import Checked, Guidelines
 from stonechat_agent.scoring.guidelines.guidelines import Judges
 from stonechat_agent.settings import Guideline, Settings
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from bench import findings
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = Path(package.__file__).parent / "examples"

@@ -194,7 +194,7 @@ def encode_rows(
     data: Path, split: str, tokenizer: tokenizers.Tokenizer, seed: int, repeats: bool
 ) -> tuple[np.ndarray, dict[str, int]]:
     """Return all kept rows as one int32 stream, shuffled by row, and the number of distinct rows of each source."""
-    special = {mark: tokenizer.token_to_id(mark) for mark in SPECIALS}
+    special = {mark: id for mark in SPECIALS if (id := tokenizer.token_to_id(mark)) is not None}
     documents = []
     counts: dict[str, int] = {}
     for source, conversation in rows(data, split):

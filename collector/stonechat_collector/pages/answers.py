@@ -49,8 +49,8 @@ class Rate(NamedTuple):
     words: str
     meaning: str
     flagged_ratio: float | None
-    count: float
-    """Answers, by weight where they were sampled."""
+    answers: float
+    """Their number, by weight where they were sampled."""
     of: float | None
     """Answers that these are of, None where that is not known."""
     mean: float | None
@@ -106,10 +106,10 @@ def build(
         return _by_spark(windows, metric, times, step, lambda point: point.get(key))
 
     def tallies(metric: str) -> dict[str, dict[int, float]]:
-        return {
-            name: _by_spark(windows, metric, times, step, lambda point, name=name: _counted(point, name))
-            for name in _names(windows, metric)
-        }
+        return {name: tally(metric, name) for name in _names(windows, metric)}
+
+    def tally(metric: str, name: str) -> dict[int, float]:
+        return _by_spark(windows, metric, times, step, lambda point: _counted(point, name))
 
     checked, weight = sums("stonechat.answers.checked"), sums("stonechat.answers.weight")
     judged = {name: sum(counts.values()) for name, counts in tallies("stonechat.answers.judged").items()}
@@ -140,7 +140,7 @@ def build(
         ],
         findings=sorted(
             (_rate(name, counts, checked or None) for name, counts in tallies("stonechat.findings").items()),
-            key=lambda rate: -rate.count,
+            key=lambda rate: -rate.answers,
         ),
         latest=[
             Flagged(

@@ -76,7 +76,7 @@ def test_rates_are_by_weight_and_over_time() -> None:
     assert part.judged_words == "The small model judged 18, the large one judged 2."
     assert (part.judged_ratio, part.flagged_ratio, part.broken) == (0.9, 0.25, 1)
     (toxic,) = part.heads
-    assert (toxic.words, toxic.flagged_ratio, toxic.count, toxic.of) == ("toxic", 0.25, 5.0, 20.0)
+    assert (toxic.words, toxic.flagged_ratio, toxic.answers, toxic.of) == ("toxic", 0.25, 5.0, 20.0)
     assert toxic.mean == pytest.approx(0.32)
     # A part of the time without an answer has no bar, one without a flag has one of no height.
     assert toxic.bars == [(0, 0.0), (2, 1.0)]
