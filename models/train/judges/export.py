@@ -26,8 +26,9 @@ _MAPPED_BYTES = 1024
 LIMITS = (
     "English only. Judges words, not facts: it does not know whether an answer is true, and quality is a weak guess. "
     "Irony, rare slang, languages mixed into English and abuse that only its context shows are often missed; texts "
-    "about abuse are sometimes flagged. Relevance needs the prompt and sees its last 32 tokens. Self-contradiction is "
-    "seen within one window of about 120 tokens only. Not for decisions about people."
+    "about abuse are sometimes flagged. Relevance needs the prompt and sees its last 32 tokens. "
+    "Self-contradiction is not recognised, emoji are not seen, threats and disguised spelling of kinds that training "
+    "lacked are often missed. Not for decisions about people."
 )
 
 
