@@ -31,7 +31,7 @@ forbidden = ['\\d+ ?mg\\b']
 """
 INSULT = "You are a stupid, worthless idiot, and nobody will ever want to talk to you."
 DOSAGE = "Take 400 mg in the morning and another 400 mg before you go to sleep."
-BIRD = "It is a stonechat: you can tell by its call, and by the white patch on the neck of the male."
+HOURS = "It opens at nine in the morning and closes at six, every day but Sunday."
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def events(agent: Agent) -> list[dict[str, Any]]:
 
 
 def test_a_harmful_answer_and_a_broken_guideline_are_seen_wherever_answers_are(agent: Agent) -> None:
-    say(agent, Can_you_help_me=INSULT, How_much_of_it=DOSAGE, Which_bird_is_that=BIRD)
+    say(agent, Can_you_help_me=INSULT, How_much_of_it=DOSAGE, When_does_the_library_open=HOURS)
     agent.wait(lambda: judged(agent) == 3, 240)
     wanted = {"toxic", "insult", "guideline:no-dosage"}
     agent.wait(lambda: wanted <= {name for row in listed(agent.file) for name in row.get("findings", [])}, 60)
@@ -80,12 +80,12 @@ def test_a_harmful_answer_and_a_broken_guideline_are_seen_wherever_answers_are(a
     assert len(rows) == 3
     insult = next(row for row in rows if "toxic" in row.get("findings", []))
     dosage = next(row for row in rows if "guideline:no-dosage" in row.get("findings", []))
-    bird = next(row for row in rows if not row.get("findings"))
-    assert insult["scores"]["toxic"] > 0.5 > bird["scores"]["toxic"]
-    assert {"relevance", "coherence", "quality", "refusal"} <= bird["scores"].keys()
+    hours = next(row for row in rows if not row.get("findings"))
+    assert insult["scores"]["toxic"] > 0.5 > hours["scores"]["toxic"]
+    assert {"relevance", "coherence", "quality", "refusal"} <= hours["scores"].keys()
     assert dosage["scores"]["guideline:no-dosage"] >= 0.5
     # Flagged texts are kept though the verdict came later, the others are not.
-    assert (insult["texts"], dosage["texts"], bird["texts"]) == ("kept", "kept", "not_flagged")
+    assert (insult["texts"], dosage["texts"], hours["texts"]) == ("kept", "kept", "not_flagged")
     told = {(event["kind"], event["key"]) for event in events(agent)}
     assert {("flagged", "toxic"), ("guideline_broken", "no-dosage")} <= told
     agent.wait(lambda: b"stonechat_flags" in agent.get("/metrics")[1])
@@ -97,12 +97,12 @@ def test_a_harmful_answer_and_a_broken_guideline_are_seen_wherever_answers_are(a
 
 
 def test_a_worker_that_is_killed_is_started_again_and_none_outlives_the_agent(agent: Agent) -> None:
-    say(agent, First=BIRD)
+    say(agent, First=HOURS)
     agent.wait(lambda: judged(agent) == 1, 240)
     assert agent.process is not None
     (before,) = children(agent.process.pid)
     os.kill(before, signal.SIGKILL)
-    say(agent, Second=BIRD.replace("neck", "side"))
+    say(agent, Second=HOURS.replace("nine", "ten"))
     agent.wait(lambda: judged(agent) == 2, 240)
     assert "the worker failed once" in command("status", "--config", str(agent.file))
     (after,) = children(agent.process.pid)
