@@ -24,8 +24,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from stonechat_agent.scoring.judging import hashing
 
+from stonechat_agent.scoring.judging import hashing
 from train.judges import folds
 from train.judges.combine import save_glance
 from train.judges.encoder import base_folder
@@ -81,13 +81,11 @@ class Making:
                 self.drawn,
                 Teacher(options.teacher or base_folder()),
                 self.spec,
-                self.shape.word,
+                self.shape.topic,
                 words=options.topic_words,
-                texts=options.topic_texts,
-                seed=options.seed,
             )
             found.save(kept)
-        return Topics.load(kept, self.spec)
+        return Topics.load(kept)
 
     def model(self) -> None:
         options = self.options
@@ -102,7 +100,6 @@ class Making:
             "rows": len(self.drawn),
             "passes": options.passes,
             "topic_words": options.topic_words,
-            "topic_texts": options.topic_texts,
             "minutes": round((time.monotonic() - began) / 60, 1),
             "threads": 1,
             "machine": options.machine,
@@ -111,7 +108,7 @@ class Making:
         run = json.dumps({"training": facts, "sources": tally}, indent=1, sort_keys=True)
         (self.work / "run.json").write_text(run + "\n")
         options.out.mkdir(parents=True, exist_ok=True)
-        export.save(network.arrays(), options.out / card.GRAPH)
+        export.save(network.arrays(), self.shape.topic, options.out / card.GRAPH)
         held = held_back(self.permitted, self.own)
         if options.held_back is not None:
             held = some(held, options.held_back)
@@ -136,7 +133,7 @@ class Making:
                 targets([self.drawn[at] for at in chosen]),
                 self.options.passes,
                 self.options.seed,
-                self.topics.without(fold.sources),
+                self.topics,
             )
             network = learn(lesson, self.spec, self.shape, f"fold {fold.number}, ")
             held = some(left_out, self.options.left_out)
@@ -176,16 +173,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=120_000, help="to learn from (default: %(default)s)")
     parser.add_argument("--fold-rows", type=int, default=60_000, help="in each fold (default: %(default)s)")
     parser.add_argument(
-        "--held-back", type=int, help="held-back rows a source that are judged (default: as for the second tier)"
+        "--held-back",
+        type=int,
+        help="held-back rows a source that are judged (default: as for the second tier)",
     )
     parser.add_argument(
-        "--left-out", type=int, default=800, help="rows of a source left out that are judged (default: %(default)s)"
+        "--left-out",
+        type=int,
+        default=800,
+        help="rows of a source left out that are judged (default: %(default)s)",
     )
     parser.add_argument("--passes", type=int, default=5, help="over the rows (default: %(default)s)")
     parser.add_argument("--topic-words", type=int, default=30_000, help="default: %(default)s")
-    parser.add_argument("--topic-texts", type=int, default=4_000, help="default: %(default)s")
     parser.add_argument(
-        "--judged", type=Path, help="int8.npz of the second tier's work: what it flags is to go on (stage card)"
+        "--judged",
+        type=Path,
+        help="int8.npz of the second tier's work: what it flags is to go on (stage card)",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--version", default="1", help="of the model, for its card")

@@ -9,27 +9,26 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from stonechat_agent.scoring.judging import hashing
 
+from stonechat_agent.scoring.judging import hashing
 from train.cards import table, toml
 from train.judges import evaluate
 from train.judges.calibrate import BELOW, Calibration, calibrated, ordinary
-
 from train.judges.scored import Scored
-from train.judges.sources import HEADS
+from train.judges.sources import HARMS, HEADS
 
 Flags = NDArray[np.bool_]
 
 #: Of the answers that a better judge would flag so many have to reach it ...
 RECALL = 0.95
 #: ... unless so many ordinary answers would go on for one head's sake.
-MOST_ORDINARY = 0.1
+MOST_ORDINARY = 0.04
 #: What these heads say without a prompt is a guess from the answer alone.
 NEEDS_PROMPT = frozenset({"relevance", "quality"})
 GRAPH = "model.onnx"
 LIMITS = (
-    "A first look: it reads words and letters, not sentences. It cannot tell what is quoted, denied or meant, misses what"
-    " is said in plain words, and takes a topic for an attack more often than the second tier does. English only."
+    "A first look: it reads words and letters, not sentences. It cannot tell what is quoted, denied or meant, misses "
+    "what is said in plain words, and takes a topic for an attack more often than the second tier does. English only."
 )
 
 
@@ -78,9 +77,7 @@ def doubts(
     return out
 
 
-def going_on(
-    scored: Scored, calibrations: Mapping[str, Calibration], doubt: Mapping[str, Doubt]
-) -> Flags:
+def going_on(scored: Scored, calibrations: Mapping[str, Calibration], doubt: Mapping[str, Doubt]) -> Flags:
     """Which rows go on for any head that needs no prompt, or has one."""
     on = np.zeros(len(scored.names), dtype=bool)
     prompted = np.array([bool(facts["prompt"]) for facts in scored.facts], dtype=bool)
@@ -100,12 +97,16 @@ def flagged_by_judge(scored: Scored, judged: Scored) -> dict[str, Flags]:
 
 
 def figures(
-    scored: Scored, calibrations: Mapping[str, Calibration], doubt: Mapping[str, Doubt]
+    scored: Scored,
+    calibrations: Mapping[str, Calibration],
+    doubt: Mapping[str, Doubt],
+    flagged: Mapping[str, Flags] | None,
 ) -> dict[str, Mapping[str, Any]]:
     """What the card tells: each half of the held-back rows by the calibration of the other half."""
     crossed = evaluate.crossed(scored)
     on = going_on(scored, calibrations, doubt)
     plain = ordinary(scored, "toxic")
+    judged = None if flagged is None else np.logical_or.reduce([flagged[head] for head in HARMS])
     return {
         **{f"held_back.{head}": line for head, line in evaluate.held_back(crossed).items()},
         **{f"contrast.{kind}": line for kind, line in evaluate.contrast(crossed).items()},
@@ -113,10 +114,14 @@ def figures(
             f"doubt.{head}": {"recall": found.recall, "ordinary_share": found.ordinary}
             for head, found in doubt.items()
         },
+        # Of all heads together: what goes on at all.
+        "going_on": {
+            "ordinary_share": float(on[plain].mean()) if plain.any() else None,
+            "recall_of_harms": float(on[judged].mean()) if judged is not None and judged.any() else None,
+        },
         "ordinary": {
             "answers": int(plain.sum()),
             "any_harm_per_1000": evaluate.any_harm_per_1000(crossed),
-            "going_on_share": float(on[plain].mean()) if plain.any() else None,
         },
     }
 
@@ -170,7 +175,7 @@ def text(
             entries["uncertain"] = [doubt[name].low, doubt[name].high]
         lines += table(f"labels.{name}", entries | {"needs_prompt": name in NEEDS_PROMPT})
     lines += table("training", training)
-    for name, line in {**figures(scored, calibrations, doubt), **more}.items():
+    for name, line in {**figures(scored, calibrations, doubt, flagged), **more}.items():
         lines += table(f"figures.{name}", line)
     for name, (licence, rows) in sorted(sources.items()):
         lines += ["", "[[source]]", f"name = {toml(name)}", f"licence = {toml(licence)}", f"rows = {rows}"]

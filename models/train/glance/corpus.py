@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from stonechat_agent.scoring.judging import hashing
 
+from stonechat_agent.scoring.judging import hashing
 from train.judges.rows import Row
 
 Floats = NDArray[np.float32]
@@ -73,8 +73,13 @@ class Hashed:
 
     def at(self, ats: Places) -> Hashed:
         """The rows at `ats`."""
-        bags = (self.answer_words, self.answer_pieces, self.prompt_words, self.prompt_pieces)
-        return Hashed(*(bag.at(ats) for bag in bags), self.measures[ats])
+        return Hashed(
+            self.answer_words.at(ats),
+            self.answer_pieces.at(ats),
+            self.prompt_words.at(ats),
+            self.prompt_pieces.at(ats),
+            self.measures[ats],
+        )
 
 
 def hashed(pairs: Sequence[tuple[str, str]], spec: hashing.Spec) -> Hashed:

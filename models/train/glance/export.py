@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+
 from stonechat_agent.scoring.judging import hashing
 
 from .corpus import Hashed
@@ -37,24 +39,28 @@ class _Graph:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
         return name
 
-    def node(self, kind: str, name: str, *inputs: str, **attributes: object) -> str:
+    def node(self, kind: str, name: str, *inputs: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(kind, inputs, [name], name=name, **attributes))
         return name
 
 
 def quantized(table: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """int8 values and each column's scale. The largest 0.01 % of a column are cut, so that one value is not the scale."""
+    """int8 values and each column's scale. The largest 0.01 % of a column are cut: one value must not be the scale."""
     most = np.quantile(np.abs(table), 0.9999, axis=0)
     scale = (np.maximum(most, 1e-8) / 127).astype(np.float32)
     return np.clip(np.round(table / scale), -127, 127).astype(np.int8), scale
 
 
-def graph(weights: Mapping[str, Floats]) -> onnx.ModelProto:
-    """The graph of a network with these weights (`network.Glance`'s, by their names), checked."""
+def graph(weights: Mapping[str, Floats], topic: int) -> onnx.ModelProto:
+    """The graph of a network with these weights (`network.Glance.arrays`); `topic` columns are the embedding."""
     made = _Graph()
     axis = made.constant("axis_1", np.array([1], np.int64))
     last = made.constant("axis_last", np.array([-1], np.int64))
     nothing = made.constant("padding", np.array(0, np.int32))
+    first, end = (
+        made.constant("first", np.array([0], np.int64)),
+        made.constant("topic", np.array([topic], np.int64)),
+    )
     one = made.constant("one", np.array(1, np.float32))
     tiny = made.constant("tiny", np.array(1e-6, np.float32))
     tables = {}
@@ -88,11 +94,10 @@ def graph(weights: Mapping[str, Floats]) -> onnx.ModelProto:
         return made.node("Add", name, product, made.constant(f"{name}_bias", weights[f"{name}.bias"]))
 
     def embedded(side: str, given: str, name: str) -> str:
-        raw = made.node("MatMul", f"{side}_topic", given, topic)
+        raw = made.node("Slice", f"{side}_topic", given, first, end, axis)
         length = made.node("ReduceL2", f"{side}_length", raw, axes=[-1], keepdims=1)
         return made.node("Div", name, raw, made.node("Max", f"{side}_divisor", length, tiny))
 
-    topic = made.constant("topic_weight", weights["topic.weight"].T)
     said, asked = pooled("answer"), pooled("prompt")
     topic_said = embedded("answer", said, "embedding")
     topic_asked = embedded("prompt", asked, "prompt_embedding")
@@ -117,7 +122,7 @@ def graph(weights: Mapping[str, Floats]) -> onnx.ModelProto:
     heads = len(weights["harm.bias"]) + len(weights["other.bias"])
     outputs = [
         helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["rows", heads]),
-        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["rows", len(weights["topic.weight"])]),
+        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["rows", topic]),
     ]
     whole = helper.make_graph(made.nodes, "glance", inputs, outputs, made.constants)
     model = helper.make_model(
@@ -136,5 +141,5 @@ def logits(path: Path, texts: Hashed) -> Floats:
     return np.concatenate([session.run(["logits"], texts.fed(at))[0] for at in range(len(texts))])
 
 
-def save(weights: Mapping[str, Floats], path: Path) -> None:
-    onnx.save(graph(weights), str(path))
+def save(weights: Mapping[str, Floats], topic: int, path: Path) -> None:
+    onnx.save(graph(weights, topic), str(path))

@@ -1,18 +1,17 @@
-"""Teaching the network: labels, prompts with their answers, and what texts are about."""
+"""Teaching the network what the labels say."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from stonechat_agent.scoring.judging import hashing
 
+from stonechat_agent.scoring.judging import hashing
 from train.judges.sources import HEADS
 
 from .corpus import Hashed, Places
@@ -27,7 +26,7 @@ RATE = 6e-3
 MOST_WORDS, MOST_PIECES = 192, 448
 #: Share of the prompts that a step leaves out: no head but relevance and quality may rely on one.
 NO_PROMPT = 0.25
-_RELEVANCE = HEADS.index("relevance")
+_OF_THE_PAIR = hashing.MEASURES.index("has_prompt")
 _OF_THE_PROMPT = [HEADS.index(head) for head in ("relevance", "quality")]
 
 
@@ -39,23 +38,21 @@ class Lesson:
         texts: hashed rows.
         wanted: shape (rows, heads), numbers in [0, 1], NaN where unknown.
         passes: over the rows.
-        topics: what the embedding learns from; without it only prompts and answers shape it.
+        topics: what single words are about.
     """
 
     texts: Hashed
     wanted: Floats
     passes: int
-    seed: int = 0
-    topics: Topics | None = None
+    seed: int
+    topics: Topics
 
 
 def learn(lesson: Lesson, spec: hashing.Spec, shape: Shape, note: str = "") -> Glance:
     """Train a network. The same lesson gives the same network on the same kind of machine, with one thread."""
     torch.manual_seed(lesson.seed)
     network = Glance(spec, shape)
-    if lesson.topics is not None:
-        with torch.no_grad():
-            network.words[torch.from_numpy(lesson.topics.buckets)] = torch.from_numpy(lesson.topics.words)
+    network.topics[torch.from_numpy(lesson.topics.buckets)] = torch.from_numpy(lesson.topics.vectors)
     layers = [part for name, part in network.named_parameters() if name not in ("words", "pieces")]
     optimizer = torch.optim.AdamW(
         [
@@ -72,7 +69,7 @@ def learn(lesson: Lesson, spec: hashing.Spec, shape: Shape, note: str = "") -> G
         order = rng.permutation(len(lesson.texts))
         losses = []
         for start in range(0, len(order) - BATCH + 1, BATCH):
-            loss = sum(_losses(network, lesson, order[start : start + BATCH], rng))
+            loss = _loss(network, lesson, order[start : start + BATCH], rng)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -93,7 +90,7 @@ def logits(network: Glance, texts: Hashed, batch: int = 256) -> Floats:
     with torch.no_grad():
         for start in range(0, len(texts), batch):
             places = np.arange(start, min(start + batch, len(texts)))
-            found, _, _ = network(
+            found = network(
                 _answers(texts, places, None),
                 _prompts(texts, places, None),
                 torch.from_numpy(texts.measures[places]),
@@ -116,37 +113,19 @@ def _prompts(texts: Hashed, places: Places, rng: np.random.Generator | None) -> 
     return _texts(texts, "prompt", places, rng)
 
 
-def _losses(
-    network: Glance, lesson: Lesson, places: Places, rng: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Of the labels, of prompts with their answers, of topics; each weighted."""
+def _loss(network: Glance, lesson: Lesson, places: Places, rng: np.random.Generator) -> torch.Tensor:
     texts = lesson.texts
     wanted = torch.from_numpy(lesson.wanted[places])
     measures = torch.from_numpy(texts.measures[places])
     said = network.pooled(_answers(texts, places, rng))
     asked = network.pooled(_prompts(texts, places, rng))
-    topic_said, topic_asked = network.embedded(said), network.embedded(asked)
     kept = torch.from_numpy(rng.random(len(places)) >= NO_PROMPT)[:, None]
-    alone = hashing.MEASURES.index("has_prompt")
-    shown = torch.cat([measures[:, :alone], measures[:, alone:] * kept], dim=-1)
-    found = network.heads(network.dropout(said), topic_said, topic_asked * kept, shown)
+    shown = torch.cat([measures[:, :_OF_THE_PAIR], measures[:, _OF_THE_PAIR:] * kept], dim=-1)
+    found = network.heads(
+        network.dropout(said), network.embedded(said), network.embedded(asked) * kept, shown
+    )
     known = ~torch.isnan(wanted)
     known[:, _OF_THE_PROMPT] &= kept
     each = F.binary_cross_entropy_with_logits(found, wanted.nan_to_num(), reduction="none") * known
     # A head's mean counts fully from 32 rows on and less with fewer, so that three rows do not weigh like 300.
-    of_labels = (each.sum(0) / known.sum(0).clamp(min=32)).sum()
-    # An answer is nearer to its own prompt than to the others of the batch, unless it is beside the point.
-    paired = (measures[:, alone] > 0) & ~(wanted[:, _RELEVANCE] < 0.5)
-    nearness = topic_said[paired] @ topic_asked[paired].T * 10
-    of_pairs = F.cross_entropy(nearness, torch.arange(len(nearness))) if len(nearness) else nearness.sum()
-    return of_labels, 0.1 * of_pairs, _of_topics(network, lesson.topics, rng)
-
-
-def _of_topics(network: Glance, topics: Topics | None, rng: np.random.Generator) -> torch.Tensor:
-    """How far the cosines of some texts are from the teacher's."""
-    if topics is None:
-        return torch.zeros(())
-    places = rng.choice(len(topics.vectors), 128, replace=False)
-    mine = network.embedded(network.pooled(_answers(topics.hashed, places, rng)))
-    theirs = torch.from_numpy(topics.vectors[places])
-    return (mine @ mine.T - theirs @ theirs.T).square().mean() * 20
+    return (each.sum(0) / known.sum(0).clamp(min=32)).sum()

@@ -1,8 +1,9 @@
 """The network: two tables of small vectors, their sums over a text, and two hidden layers.
 
-Harms are read from the answer's n-grams alone: what a text's length, its punctuation or the presence of a prompt say of
-harm is what the training's sources happen to look like. The other heads see the measures too, and of the prompt what
-agrees with the answer. `embedding` is a linear map of the answer's sums, of length 1.
+The first columns of the table of words are the teacher's (`topics`) and stay as they are: their sum, of length 1, is
+the embedding. Harms are read from the answer's n-grams alone: what a text's length, its punctuation or the presence of
+a prompt say of harm is what the training's sources happen to look like. The other heads see the measures too, and of
+the prompt what agrees with the answer.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from stonechat_agent.scoring.judging import hashing
 from torch import nn
 
+from stonechat_agent.scoring.judging import hashing
 from train.judges.sources import HARMS, HEADS
 
 OTHERS = HEADS[len(HARMS) :]
@@ -26,9 +27,9 @@ OTHERS = HEADS[len(HARMS) :]
 class Shape:
     """Sizes of the network; a table's rows follow from the `hashing.Spec`."""
 
-    word: int = 40
-    piece: int = 48
-    topic: int = 64
+    topic: int = 32
+    word: int = 24
+    piece: int = 32
     hidden: int = 48
 
 
@@ -44,15 +45,17 @@ class Texts(NamedTuple):
 
 
 class Glance(nn.Module):
-    """`forward(answers, prompts, measures)` gives logits (rows, heads) and the embeddings of answers and prompts."""
+    """See the module; all of a row's logits are in the order of `HEADS`."""
+
+    topics: torch.Tensor
 
     def __init__(self, spec: hashing.Spec, shape: Shape) -> None:
         super().__init__()
         self.spec, self.shape = spec, shape
+        self.register_buffer("topics", torch.zeros(2**spec.word_bits + 1, shape.topic))
         self.words = nn.Parameter(torch.randn(2**spec.word_bits + 1, shape.word) * 0.02)
         self.pieces = nn.Parameter(torch.randn(2**spec.piece_bits + 1, shape.piece) * 0.01)
-        pooled = shape.word + shape.piece
-        self.topic = nn.Linear(pooled, shape.topic, bias=False)
+        pooled = shape.topic + shape.word + shape.piece
         self.harm_hidden = nn.Linear(pooled, shape.hidden)
         self.harm = nn.Linear(shape.hidden + pooled, len(HARMS))
         seen = pooled + len(hashing.MEASURES) + shape.topic + 1
@@ -61,17 +64,15 @@ class Glance(nn.Module):
         self.dropout = nn.Dropout(0.1)
 
     def pooled(self, texts: Texts) -> torch.Tensor:
-        """The sums of both tables over each text, over the root of how many there are."""
+        """The sums of the tables over each text, over the root of how many there are."""
+        words = (texts.words, texts.words_here, texts.words_whole)
+        pieces = (texts.pieces, texts.pieces_here, texts.pieces_whole)
         return torch.cat(
-            [
-                _summed(self.words, texts.words, texts.words_here, texts.words_whole),
-                _summed(self.pieces, texts.pieces, texts.pieces_here, texts.pieces_whole),
-            ],
-            dim=-1,
+            [_summed(self.topics, *words), _summed(self.words, *words), _summed(self.pieces, *pieces)], dim=-1
         )
 
     def embedded(self, pooled: torch.Tensor) -> torch.Tensor:
-        return F.normalize(self.topic(pooled), dim=-1, eps=1e-6)
+        return F.normalize(pooled[:, : self.shape.topic], dim=-1, eps=1e-6)
 
     def heads(
         self, said: torch.Tensor, topic_said: torch.Tensor, topic_asked: torch.Tensor, measures: torch.Tensor
@@ -87,15 +88,14 @@ class Glance(nn.Module):
         )
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:
-        """All weights by name."""
-        return {name: part.detach().numpy() for name, part in self.named_parameters()}
+        """All weights by name, the columns of topics before the learned ones of `words`."""
+        found = {name: part.detach().numpy() for name, part in self.named_parameters()}
+        return {**found, "words": np.hstack([self.topics.numpy(), found["words"]])}
 
-    def forward(
-        self, answers: Texts, prompts: Texts, measures: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, answers: Texts, prompts: Texts, measures: torch.Tensor) -> torch.Tensor:
+        """Logits (rows, heads)."""
         said, asked = self.pooled(answers), self.pooled(prompts)
-        topic_said, topic_asked = self.embedded(said), self.embedded(asked)
-        return self.heads(self.dropout(said), topic_said, topic_asked, measures), topic_said, topic_asked
+        return self.heads(said, self.embedded(said), self.embedded(asked), measures)
 
 
 def _summed(

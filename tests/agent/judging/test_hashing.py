@@ -17,7 +17,7 @@ from stonechat_agent.scoring.judging import hashing
 from stonechat_agent.scoring.judging.hashing import MEASURES, Spec, feed
 
 SPEC = Spec()
-EXPECTED = "106bf58521512f302b37a76390e25bf3a5d34d20fc04e0813a538bba042298b0"
+EXPECTED = "bc94ac0bfb9839eccd4b47953dac8d8ce0064a5989341ba78ac44b3223b9d115"
 EXPECTED_TABLES = "2f5620aee2bd76ee8b530f0cac799cf5be149578210f6559d29996181bae0702"
 TEXTS = st.text(st.characters(codec=None, categories=None), max_size=80)
 WORDS = st.text("abc xyz.'-@0", max_size=60)

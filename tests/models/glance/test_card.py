@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from train.glance.card import RECALL, doubts
 from train.judges.calibrate import Calibration
 from train.judges.rows import Row
@@ -36,9 +37,7 @@ def scored() -> Scored:
 
 
 def test_so_many_positives_go_on_and_few_others(scored: Scored) -> None:
-    found = doubts(
-        scored, {"toxic": Calibration(1.0, 0.0, 0.9), "relevance": Calibration(1.0, 0.0, 0.1)}
-    )
+    found = doubts(scored, {"toxic": Calibration(1.0, 0.0, 0.9), "relevance": Calibration(1.0, 0.0, 0.1)})
     assert found["toxic"].high == 1.0
     assert found["relevance"].low == 0.0
     for doubt in found.values():

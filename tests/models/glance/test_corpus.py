@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from stonechat_agent.scoring.judging import hashing
 from train.glance.corpus import Bag, hashed
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
+
 from stonechat_agent.scoring.judging import hashing
 from train.glance import export
 from train.glance.corpus import hashed
@@ -24,14 +25,15 @@ PAIRS = [
 
 Floats = NDArray[np.float32]
 
+TOPIC = 3
 
-def random_weights(word: int = 5, piece: int = 4, topic: int = 3, hidden: int = 6) -> dict[str, Floats]:
+
+def random_weights(word: int = 5, piece: int = 4, topic: int = TOPIC, hidden: int = 6) -> dict[str, Floats]:
     rng = np.random.default_rng(3)
     pooled, seen = word + piece, word + piece + len(hashing.MEASURES) + topic + 1
     shapes = {
         "words": (65, word),
         "pieces": (129, piece),
-        "topic.weight": (topic, pooled),
         "harm_hidden.weight": (hidden, pooled),
         "harm_hidden.bias": (hidden,),
         "harm.weight": (7, hidden + pooled),
@@ -56,7 +58,7 @@ def expected(weights: Mapping[str, Floats], pair: tuple[str, str]) -> tuple[Floa
         return np.concatenate(parts)
 
     def embedded(given: Floats) -> Floats:
-        raw = weights["topic.weight"] @ given
+        raw = given[:TOPIC]
         return np.asarray(raw / max(float(np.linalg.norm(raw)), 1e-6))
 
     def layers(name: str, given: Floats) -> Floats:
@@ -77,7 +79,7 @@ def weights() -> dict[str, Floats]:
 
 @pytest.fixture(scope="module")
 def session(weights: dict[str, Floats]) -> Any:
-    model = export.graph(weights).SerializeToString()
+    model = export.graph(weights, TOPIC).SerializeToString()
     return onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
 
 

@@ -5,8 +5,8 @@ A card with ``[input] tokenizer = "hashed"`` names the size of both hash tables 
     [input]
     tokenizer = "hashed"
     scheme = 1              # of this module; another one is refused
-    word_bits = 15          # 2**15 buckets for words and what stands first and last
-    piece_bits = 15         # 2**15 buckets for pairs of words and runs of 3 to 5 characters
+    word_bits = 15          # 2**15 buckets for words
+    piece_bits = 15         # 2**15 buckets for what stands first and last, pairs, and runs of 3 to 5 characters
     characters = 3072       # of an answer: its first three quarters of that and its last quarter; others are not read
     prompt_characters = 768 # of a prompt: its last ones
 
@@ -144,6 +144,8 @@ def feed(pairs: Sequence[tuple[str, str]], spec: Spec) -> dict[str, NDArray[Any]
 
 def padded(rows: Sequence[Buckets]) -> Buckets:
     """Rows of one length, at least 1, with zeros behind."""
+    if len(rows) == 1 and len(rows[0]):
+        return rows[0][np.newaxis]
     out = np.zeros((len(rows), max([1, *map(len, rows)])), np.int32)
     for at, row in enumerate(rows):
         out[at, : len(row)] = row
@@ -212,7 +214,7 @@ def _read(texts: Sequence[str], spec: Spec) -> list[Read]:
     words = (prefix[starts + lengths] - prefix[starts]) * inverse[starts]
     pairs = words[:-1] * _PAIRED + words[1:]
     word_buckets = _buckets(words, spec.word_bits)
-    first_buckets = _buckets(words * _SALTS[1], spec.word_bits)
+    first_buckets = _buckets(words * _SALTS[1], spec.piece_bits)
     pair_buckets = _buckets(pairs * _SALTS[0], spec.piece_bits)
 
     grams = np.zeros((len(_RUNS), count), np.uint64)
@@ -233,16 +235,12 @@ def _read(texts: Sequence[str], spec: Spec) -> list[Read]:
         own_pairs = pairs[first : max(first, last - 1)]
         out.append(
             Read(
+                word_buckets[first:last],
                 np.concatenate(
                     [
-                        word_buckets[first:last],
                         first_buckets[first:opening],
-                        _buckets(own_pairs[:_FIRST_WORDS] * _SALTS[1], spec.word_bits),
-                        _buckets(words[first:last][-1:] * _SALTS[2], spec.word_bits),
-                    ]
-                ),
-                np.concatenate(
-                    [
+                        _buckets(own_pairs[:_FIRST_WORDS] * _SALTS[1], spec.piece_bits),
+                        _buckets(words[first:last][-1:] * _SALTS[2], spec.piece_bits),
                         pair_buckets[first : max(first, last - 1)],
                         *(
                             row[left : max(left, right - run + 1)]
@@ -412,14 +410,29 @@ _LOOK_ALIKES = dict(
     )
 )
 _SPACES = ((0x00, 0x20), (0x7F, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029), (0x202F, 0x202F))
-_INVISIBLE = ((0x300, 0x36F), (0x200B, 0x200F), (0x202A, 0x202E), (0x2060, 0x206F), (0xFE00, 0xFE0F), (0x20D0, 0x20FF))
+_INVISIBLE = (
+    (0x300, 0x36F),
+    (0x200B, 0x200F),
+    (0x202A, 0x202E),
+    (0x2060, 0x206F),
+    (0xFE00, 0xFE0F),
+    (0x20D0, 0x20FF),
+)
 _SYMBOLS = ((0x21, 0x2F), (0x3A, 0x40), (0x5B, 0x60), (0x7B, 0x7E), (0xA1, 0xA9), (0xAB, 0xB4), (0xB6, 0xB9),
             (0xBB, 0xBF), (0xD7, 0xD7), (0xF7, 0xF7), (0x2010, 0x2027), (0x2030, 0x205E), (0x20A0, 0x20CF),
             (0x2190, 0x2BFF), (0x2E00, 0x2E7F), (0x3001, 0x303F), (0xD800, 0xDFFF), (0xE000, 0xF8FF),
-            (0xFE10, 0xFE6F), (0xFF01, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF65), (0xFFE0, 0xFFFF))  # fmt: skip
+            (0xFE10, 0xFE6F), (0xFF01, 0xFF0F), (0xFF1A, 0xFF20), (0xFF3B, 0xFF40), (0xFF5B, 0xFF65),
+            (0xFFE0, 0xFFFF))  # fmt: skip
 # Latin, Greek, Cyrillic and Armenian, their extensions, letter-like and enclosed letters, full-width forms: blocks of
 # which Unicode keeps case and decomposition as they are.
-_FOLDED = ((0x00, 0x58F), (0x1E00, 0x1FFF), (0x2070, 0x209C), (0x2100, 0x214F), (0x2460, 0x24FF), (0xFF01, 0xFF5E))
+_FOLDED = (
+    (0x00, 0x58F),
+    (0x1E00, 0x1FFF),
+    (0x2070, 0x209C),
+    (0x2100, 0x214F),
+    (0x2460, 0x24FF),
+    (0xFF01, 0xFF5E),
+)
 
 
 def _plain(character: str) -> str:
