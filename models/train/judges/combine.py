@@ -4,7 +4,8 @@ The encoder (tier 2) and the n-gram model (tier 1) err differently, so tier 2's 
 ``sigmoid(judge * encoder's logit + glance * tier 1's logit + shift)``. The three numbers of a head are learned by
 logistic regression on rows whose source neither model had seen, every source counting the same; the two weights are
 never negative, so that a higher logit never lowers a verdict. What is published of the combination is cross-fitted: the
-rows of a fold are combined by weights learned on the other folds.
+rows of a fold are combined in the proportion that the other folds taught. A head keeps the combination where that ranks
+rows of sources left out better than the encoder alone does; where it does not, the encoder stands alone.
 
     python -m train.judges.combine --work build/judges --out models/train/judges/folds.json
 
@@ -127,6 +128,9 @@ def cross_fitted(
 ) -> Floats:
     """Combined logits, each row's by weights that its fold had no part in.
 
+    They are means of the two logits: only the proportion of the weights is learned per fold. With sizes and shifts of
+    their own, rows of different folds could not be ranked against each other.
+
     Raises:
         ValueError: rows of one fold only, or of one class.
     """
@@ -136,7 +140,8 @@ def cross_fitted(
         if here.all():
             raise ValueError("one fold only: there are no others to learn its weights from")
         weights = fit(judge[~here], glance[~here], labels[~here], even(sources[~here]))
-        out[here] = weights.logits(judge[here], glance[here])
+        share = weights.glance / (weights.judge + weights.glance) if weights.glance else 0.0
+        out[here] = (1 - share) * judge[here] + share * glance[here]
     return out
 
 
@@ -214,15 +219,15 @@ def _of_glance(path: Path, scored: Scored) -> Floats:
     return found
 
 
-def weights(scores: FoldScores) -> dict[str, Weights]:
-    """The weights of each head that can be learned: both classes are there, and both tiers judged the rows."""
+def weights(scores: FoldScores, left_out: dict[str, Any]) -> dict[str, Weights]:
+    """The weights of each head that keeps the combination in `left_out`, which `table` gave."""
     found = {}
     for column, head in enumerate(HEADS):
-        there = _known(scores, column) & ~np.isnan(scores.glance[:, column])
-        part = scores.take(there)
-        labels = part.labels[:, column]
-        if len(np.unique(labels >= 0.5)) == 2:
-            found[head] = fit(part.encoder[:, column], part.glance[:, column], labels, even(part.sources))
+        if head in left_out and left_out[head]["pooled"]["combined"] is not None:
+            part = scores.take(_known(scores, column) & ~np.isnan(scores.glance[:, column]))
+            found[head] = fit(
+                part.encoder[:, column], part.glance[:, column], part.labels[:, column], even(part.sources)
+            )
     return found
 
 
@@ -235,11 +240,11 @@ def table(scores: FoldScores) -> dict[str, Any]:
 
     Returns:
         ``{head: {"pooled": row, "pooled, both": row, "sources": {source: row}, "won": n, "of": n, "own": row}}``, a row
-        being ``{"rows", "positives", "floor", "glance", "encoder", "combined"}`` with None where one class is there or
-        a model did not judge. `won` counts the sources, of `of` with at least `FEWEST` rows of each class, on which the
-        combination (the encoder, where there is none) ranks better than the floor. `pooled` counts every row, among
-        them sources of one class; `pooled, both` only sources that hold both, and is the stricter. `own` is of the own
-        examples' held-out templates, whose kinds were in training.
+        being ``{"rows", "positives", "floor", "glance", "encoder", "combined"}`` with None where one class is there, a
+        model did not judge, or (`combined`) the encoder stands alone. `won` counts the sources, of `of` with at least
+        `FEWEST` rows of each class, on which the combination (the encoder, where there is none) ranks better than the
+        floor. `pooled` counts every row, among them sources of one class; `pooled, both` only sources that hold both,
+        and is the stricter. `own` is of the own examples' held-out templates, whose kinds were in training.
     """
     found = {}
     own = np.char.startswith(scores.sources.astype(np.str_), PREFIX)
@@ -261,7 +266,39 @@ def table(scores: FoldScores) -> dict[str, Any]:
                 labels[~mine], part.sources[~mine], {name: values[~mine] for name, values in logits.items()}
             )
             found[head]["own"] = _row(labels[mine], {name: values[mine] for name, values in logits.items()})
+            if not _worth_it(found[head]):
+                _alone(found[head])
     return found
+
+
+def _worth_it(found: dict[str, Any]) -> bool:
+    """Whether the combination ranks better than the encoder, on sources of both classes where there are any."""
+    row = found["pooled, both"] if found["pooled, both"]["encoder"] is not None else found["pooled"]
+    return row["combined"] is not None and row["combined"] > row["encoder"]
+
+
+def _alone(found: dict[str, Any]) -> None:
+    """Leave the combination out of a head's rows: the encoder stands alone."""
+    for row in (found["pooled"], found["pooled, both"], found["own"], *found["sources"].values()):
+        row["combined"] = None
+    counted = [row for row in found["sources"].values() if _counts(row)]
+    found["won"] = sum(best(row) > row["floor"] for row in counted)
+
+
+def _counts(row: dict[str, Any]) -> bool:
+    """Whether a source can be won or lost."""
+    return bool(min(row["positives"], row["rows"] - row["positives"]) >= FEWEST)
+
+
+def shipped(scores: FoldScores) -> tuple[dict[str, Any], dict[str, Weights]]:
+    """The table of what ships, and the weights of the heads whose verdict is combined there.
+
+    For the other heads the table is the encoder's, over all rows, whether tier 1 judged them or not.
+    """
+    tried = table(scores)
+    alone = table(scores._replace(glance=np.full_like(scores.glance, np.nan)))
+    learned = {head: found for head, found in weights(scores, tried).items() if found.glance > 0}
+    return {head: tried[head] if head in learned else part for head, part in alone.items()}, learned
 
 
 def _combined(part: FoldScores, column: int) -> Floats:
@@ -292,11 +329,7 @@ def _measured(labels: Floats, sources: NDArray[Any], logits: dict[str, Floats]) 
 
     by_source = {str(name): row(sources == name) for name in sorted(set(sources))}
     both = np.isin(sources, [name for name, found in by_source.items() if found["floor"] is not None])
-    counted = [
-        found
-        for found in by_source.values()
-        if min(found["positives"], found["rows"] - found["positives"]) >= FEWEST
-    ]
+    counted = [found for found in by_source.values() if _counts(found)]
     return {
         "pooled": row(np.ones(len(labels), dtype=bool)),
         "pooled, both": row(both),
@@ -349,10 +382,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if np.isnan(scores.glance).all():
         print(f"{options.work}: no glance_fold*.npz: the encoder stands alone", file=sys.stderr)
-    left_out = table(scores)
+    left_out, chosen = shipped(scores)
     learned = {
         head: {name: round(value, 4) for name, value in found._asdict().items()}
-        for head, found in weights(scores).items()
+        for head, found in chosen.items()
     }
     print(text(left_out))
     print(json.dumps(learned))

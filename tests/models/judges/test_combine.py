@@ -157,6 +157,43 @@ def test_own_examples_that_tier_1_did_not_judge_leave_the_rest_combined(tmp_path
     assert found["pooled"]["combined"] > found["pooled"]["encoder"]
 
 
+def test_a_head_that_tier_1_does_not_help_is_the_encoders_alone(tmp_path: Path) -> None:
+    _archives(tmp_path, SOURCES, 300)
+    scores = combine.fold_scores(tmp_path)
+    assert set(combine.weights(scores, combine.table(scores))) == {"toxic"}
+    # What tier 1 says holds in one fold and is turned round in the next: weights learned elsewhere only harm.
+    scores.glance[:] *= np.where(scores.folds == 1, -3, 1)[:, None]
+    found = combine.table(scores)
+    assert found["toxic"]["pooled"]["combined"] is None
+    assert found["toxic"]["won"] == sum(
+        row["encoder"] > row["floor"] for row in found["toxic"]["sources"].values()
+    )
+    assert combine.weights(scores, found) == {}
+
+
+def test_folds_of_other_size_and_shift_are_ranked_together() -> None:
+    rng = np.random.default_rng(4)
+    folds = np.repeat([0, 1], 2_000)
+    a, b, labels = _sample(rng, 4_000, 1.0, 1.0, 0.0)
+    # Fold 1 has many more positives: its own shift would lift all its rows above those of fold 0.
+    labels[folds == 1] = np.maximum(labels[folds == 1], rng.random(2_000) < 0.5)
+    mean = combine.cross_fitted(a, b, labels, folds.astype(str), folds)
+    assert np.corrcoef(mean, a + b)[0, 1] > 0.99
+    assert abs(mean[folds == 1].mean() - mean[folds == 0].mean()) < 0.15
+
+
+def test_what_tier_1_makes_worse_is_left_to_the_encoder(tmp_path: Path) -> None:
+    _archives(tmp_path, SOURCES, 200)
+    scores = combine.fold_scores(tmp_path)
+    assert set(combine.shipped(scores)[1]) == {"toxic"}
+    # Tier 1 knows the truth on the folds 0 and 1 and says the opposite on the last.
+    scores.glance[:] = np.where(scores.folds == 2, -1, 1)[:, None] * (2 * scores.labels - 1)
+    found, learned = combine.shipped(scores)
+    assert not learned
+    assert found["toxic"]["pooled"]["combined"] is None
+    assert found["toxic"]["pooled"]["encoder"] is not None
+
+
 def test_logits_of_tier_1_meet_their_rows(tmp_path: Path) -> None:
     _archives(tmp_path, SOURCES, 50)
     scores = combine.fold_scores(tmp_path)
