@@ -293,12 +293,19 @@ def _counts(row: dict[str, Any]) -> bool:
 def shipped(scores: FoldScores) -> tuple[dict[str, Any], dict[str, Weights]]:
     """The table of what ships, and the weights of the heads whose verdict is combined there.
 
-    For the other heads the table is the encoder's, over all rows, whether tier 1 judged them or not.
+    For the other heads the encoder stands alone, over all rows, whether tier 1 judged them or not.
     """
     tried = table(scores)
     alone = table(scores._replace(glance=np.full_like(scores.glance, np.nan)))
     learned = {head: found for head, found in weights(scores, tried).items() if found.glance > 0}
-    return {head: tried[head] if head in learned else part for head, part in alone.items()}, learned
+    left_out = {}
+    for head, part in alone.items():
+        left_out[head] = tried[head]
+        if head not in learned:
+            _alone(tried[head])
+            if tried[head]["pooled"]["rows"] < part["pooled"]["rows"]:
+                left_out[head] = part
+    return left_out, learned
 
 
 def _combined(part: FoldScores, column: int) -> Floats:

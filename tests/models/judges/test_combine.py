@@ -171,6 +171,23 @@ def test_a_head_that_tier_1_does_not_help_is_the_encoders_alone(tmp_path: Path) 
     assert combine.weights(scores, found) == {}
 
 
+def test_where_the_encoder_stands_alone_it_is_measured_on_all_rows(tmp_path: Path) -> None:
+    _archives(tmp_path, SOURCES, 300)
+    scores = combine.fold_scores(tmp_path)
+    combined, learned = combine.shipped(scores)
+    assert set(learned) == {"toxic"}
+    assert combined["toxic"]["pooled"]["combined"] is not None
+    scores.glance[:] *= np.where(scores.folds == 1, -3, 1)[:, None]
+    every, learned = combine.shipped(scores)
+    assert learned == {}
+    assert every["toxic"]["pooled"]["rows"] == 1200
+    assert every["toxic"]["pooled"]["glance"] is not None
+    scores.glance[scores.sources == "one"] = np.nan
+    fewer, _ = combine.shipped(scores)
+    assert fewer["toxic"]["pooled"]["rows"] == 1200
+    assert fewer["toxic"]["pooled"]["glance"] is None
+
+
 def test_folds_of_other_size_and_shift_are_ranked_together() -> None:
     rng = np.random.default_rng(4)
     folds = np.repeat([0, 1], 2_000)
