@@ -22,7 +22,9 @@ Floats = NDArray[np.float64]
 
 #: Flagged of 1,000 ordinary answers at most, by each head. A threshold is set where training saw the same sources; on
 #: answers of other origin more are flagged, so half of what is promised of `toxic` is aimed at.
-ALARMS = dict.fromkeys(HARMS, 1.0) | dict.fromkeys(("relevance", "coherence", "quality"), 5.0)
+ALARMS = (
+    dict.fromkeys(HARMS, 1.0) | {"refusal": 2.0} | dict.fromkeys(("relevance", "coherence", "quality"), 5.0)
+)
 #: Sources whose answers are ordinary: nobody asked for harm, and none is known. Answers gathered in the wild are not
 #: among them: fights and dungeons are what some people ask for.
 ORDINARY = frozenset(
@@ -115,8 +117,8 @@ def calibrated(
 ) -> dict[str, Calibration]:
     """Calibration and threshold of each head with labels of both kinds.
 
-    A head flags no more of ordinary answers than `ALARMS` says, and less where its F1 is best higher up; refusal, which
-    is no fault, flags where its F1 is best. Scale and shift are Platt's (1999).
+    A head flags no more of ordinary answers than `ALARMS` says, and less where its F1 is best higher up. Scale and
+    shift are Platt's (1999).
 
     Args:
         glance: tier 1's logits of the rows, shape (rows, heads).
@@ -151,7 +153,7 @@ def calibrated(
         turned, sign = (1 - labels, -1.0) if head in BELOW else (labels, 1.0)
         threshold = best_f1(turned, sign * scores[known])
         harmless = ordinary(scored, head)
-        if head in ALARMS and harmless.any():
+        if harmless.any():
             threshold = max(threshold, metrics.threshold_for(sign * scores[harmless], ALARMS[head]))
         out[head] = replace(found, threshold=_rounded_away(sign * threshold, -sign))
     return out

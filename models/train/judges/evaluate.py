@@ -132,6 +132,12 @@ def held_back(found: Judged) -> dict[str, dict[str, Any]]:
     return out
 
 
+def worth_it(scored: Scored, glance: Logits, weights: Mapping[str, Weights]) -> dict[str, Weights]:
+    """The weights of those heads that tier 1 helps on held-back rows too: it must rank them no worse."""
+    alone, both = held_back(crossed(scored)), held_back(crossed(scored, glance, weights))
+    return {head: found for head, found in weights.items() if both[head]["roc_auc"] >= alone[head]["roc_auc"]}
+
+
 def any_harm_per_1000(found: Judged) -> float | None:
     """Of 1,000 ordinary answers those that any of the harms flags."""
     rows = ordinary(found.scored, "toxic")

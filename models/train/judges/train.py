@@ -192,6 +192,8 @@ class Export:
         out: Path = self.options.out
         scored = Scored.load(self.work / "int8.npz")
         glance, weights = self._glance(scored), self._weights()
+        if glance is not None and weights is not None:
+            weights = evaluate.worth_it(scored, glance, weights)
         drawn = json.loads((self.work / "drawn.json").read_text())
         run = json.loads((self.work / "run.json").read_text())
         found = evaluate.crossed(scored, glance, weights)
@@ -232,9 +234,9 @@ class Export:
             return None
         from stonechat_agent.scoring.judging import card, glance
 
-        held = held_back(self.training.permitted(), self.training.own)
-        if [data.key(row.prompt, row.response).hex() for row in held] != list(scored.keys):
-            raise ValueError(f"{self.work}: int8.npz holds other rows: run stage export again")
+        every = (*self.training.permitted(), *self.training.own)
+        of_key = {data.key(row.prompt, row.response).hex(): row for row in every if row.split in HELD_BACK}
+        held = [of_key[str(key)] for key in scored.keys]
         tier1 = glance.Glance(card.load(self.options.glance), 1)
         logits = tier1.run([(row.prompt, row.response) for row in held]).logits
         columns = {label.name: label.column for label in tier1.card.labels}

@@ -156,6 +156,14 @@ def test_a_second_tier_takes_part_with_the_weights_that_were_learnt() -> None:
     assert not np.allclose(scores, found.scores(scored.encoder[:, TOXIC]))
 
 
+def test_a_second_tier_that_ranks_held_back_rows_worse_has_no_say() -> None:
+    scored = _scored(1000)
+    noise = 20 * np.random.default_rng(1).normal(size=scored.encoder.shape).astype(np.float32)
+    weights = {"toxic": Weights(0.5, 0.5, 0.0)}
+    assert evaluate.worth_it(scored, noise, weights) == {}
+    assert evaluate.worth_it(scored, scored.encoder, weights) == weights
+
+
 @pytest.mark.parametrize(("split", "barred"), [("train", ""), ("eval_only", ""), ("dev", "share-alike")])
 def test_rows_that_were_trained_on_or_are_barred_decide_nothing(split: str, barred: str) -> None:
     row = Row("", "text", {"toxic": 1.0}, "wrong_source", "f", split, barred=barred)
