@@ -187,7 +187,9 @@ class Guideline:
         kinds.texts(64, 512), [], "sentences such as no answer may hold, compared by what they are about"
     )
     similarity: float = option(
-        kinds.number(0.05, 1), 0.9, "how similar to an example a sentence must be to break it: a cosine"
+        kinds.number(0.05, 1),
+        0.5,
+        "how similar to an example a sentence must be to break it: 1 is the same, 0 as near as ordinary ones come",
     )
     model: str = option(
         kinds.string(r"[A-Za-z0-9._-]{0,64}", 'the name of a model that was added, such as "spam"'),

@@ -30,10 +30,10 @@ class Judges:
 
     def embed(self, texts: Sequence[str]) -> Any:
         self.embedded.extend(texts)
-        rows = np.zeros((len(texts), 64), np.float32)
+        rows = np.zeros((len(texts), 4096), np.float32)
         for row, text in zip(rows, texts, strict=True):
             for word in re.findall(r"\w+", text.lower()):
-                row[self._columns.setdefault(word, len(self._columns) % 64)] += 1
+                row[self._columns.setdefault(word, len(self._columns))] += 1
         return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
     def classify(self, folder_name: str, pairs: Sequence[tuple[str, str]]) -> list[Judged]:
@@ -100,7 +100,7 @@ def test_curly_quotes_match_straight_ones_and_themselves() -> None:
 def test_a_sentence_among_many_that_is_like_an_example() -> None:
     rule: dict[str, Any] = {
         "examples": ("take two tablets every six hours", "we are closed on sunday"),
-        "similarity": 0.8,
+        "similarity": 0.5,
     }
     filler = "Rest is good for you and so is water.\n\nSleep early, and open a window when you can. " * 3
     answer = f"{filler}\n- Take two tablets every eight hours.\n\n{filler}"
@@ -239,3 +239,15 @@ def test_without_guidelines_nothing_is_asked() -> None:
     judges = Judges()
     assert Guidelines([]).check("hi", "Buy now.", judges) == []
     assert judges.embedded == []
+
+
+def test_similarity_is_measured_from_ordinary_sentences_to_the_same_one() -> None:
+    ordinary = "The next train leaves at ten past eight from platform four."
+    assert one(ordinary, judges=Judges(), examples=("The train leaves at nine.",)) == Checked(
+        "rule", 0.0, False, ""
+    )
+    # An example that is an ordinary sentence is still met by itself, and by nothing else.
+    found = one("The next train leaves at ten.", judges=Judges(), examples=(ordinary,))
+    assert found == Checked("rule", 0.0, False, "")
+    found = one(ordinary, judges=Judges(), examples=(ordinary,))
+    assert found == Checked("rule", 1.0, True, "examples:1")

@@ -42,7 +42,7 @@ def test_a_language_that_the_classifier_does_not_know_is_no_fault(tmp_path: Path
 
 def test_examples_by_the_embedding_of_a_glance(tmp_path: Path) -> None:
     models = Judges([making.glance(tmp_path)])
-    guidelines = Guidelines([Guideline("rule", examples=("the answer is fine",), similarity=0.999)])
+    guidelines = Guidelines([Guideline("rule", examples=("the answer is fine",), similarity=0.9)])
     (found,) = guidelines.check("", "Say what is good. The answer is fine", models)
     assert (found.broken, found.score, found.why) == (True, 1.0, "examples:1")
 

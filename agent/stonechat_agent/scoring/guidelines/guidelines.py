@@ -6,6 +6,7 @@ It runs in the process of the worker, where the judges are. Nothing that it retu
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from stonechat_agent.patterns import Patterns
@@ -78,7 +79,7 @@ class Guidelines:
                 patterns[f"{guideline.name} {way}:{number}"] = pattern
         self._patterns = Patterns(patterns)
         self._examples = [text for guideline in self._guidelines for text in guideline.examples]
-        self._embedded: tuple[object, Any] | None = None
+        self._embedded: tuple[object, Any, Any] | None = None
         self._faults: dict[str, None] = {}
 
     @property
@@ -147,16 +148,23 @@ class Guidelines:
         return False
 
     def _similar(self, answer: str, judges: Judges | None) -> list[float] | None:
-        """Return, for each example of all guidelines in their order, the cosine of the sentence that is nearest."""
+        """Return, for each example of all guidelines in their order, how similar the sentence is that is nearest.
+
+        1 is the same, 0 no nearer than the nearest of `ordinary.txt`: cosines by themselves mean another thing with
+        each version of a model.
+        """
         said = sentences(answer) if self._examples and judges is not None else []
         if not said or judges is None:
             return None
         try:
             # The judges as part of the key: other ones embed otherwise.
             if self._embedded is None or self._embedded[0] is not judges:
-                self._embedded = judges, judges.embed(self._examples)
-            cosines = self._embedded[1] @ judges.embed(said).T
-            return list(map(float, cosines.max(axis=1)))
+                self._embedded = judges, *_embedded(self._examples, judges)
+            _, examples, usual = self._embedded
+            cosines = (examples @ judges.embed(said).T).max(axis=1)
+            return [
+                float((cosine - least) / (1 - least)) for cosine, least in zip(cosines, usual, strict=True)
+            ]
         except Exception as error:  # a model that cannot be used must not stop the patterns
             self._fault(f"examples of guidelines are not compared: {type(error).__name__}")
             return None
@@ -188,6 +196,14 @@ class Guidelines:
 
     def _fault(self, sentence: str) -> None:
         self._faults.setdefault(sentence)
+
+
+def _embedded(examples: Sequence[str], judges: Judges) -> tuple[Any, Any]:
+    """Return the embeddings of examples, and of each the cosine of the ordinary sentence that is nearest, below 1."""
+    embedded = judges.embed(examples)
+    ordinary = judges.embed((Path(__file__).parent / "ordinary.txt").read_text("utf-8").splitlines())
+    # An example that is itself an ordinary sentence is still met by its own words.
+    return embedded, (embedded @ ordinary.T).max(axis=1).clip(0.0, 0.99)
 
 
 def _patterns(guideline: Guideline) -> Iterator[tuple[str, int, str]]:
