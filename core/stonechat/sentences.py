@@ -76,7 +76,12 @@ def _score(attributes: Attributes) -> str:
 
 
 def _scorer_restarted(key: str, attributes: Attributes) -> str:
-    how = {"killed": "was killed", "crashed": "crashed", "hung": "hung", "not_started": "could not be started"}
+    how = {
+        "killed": "was killed",
+        "crashed": "crashed",
+        "hung": "hung",
+        "not_started": "could not be started",
+    }
     failed = how.get(attributes["reason"], "ended before its time")
     return f"the scorer {failed}, and is started again after {_span(1000 * attributes['wait_seconds'])}"
 
