@@ -31,10 +31,11 @@ from train.judges.combine import save_glance
 from train.judges.encoder import base_folder
 from train.judges.evaluate import agreement
 from train.judges.floor import targets
+from train.judges.held import calibrating, some
 from train.judges.own import PREFIX, own_rows
 from train.judges.rows import DEFAULT_DATA, DataMissingError, Row, load
 from train.judges.scored import Scored
-from train.judges.train import final_rows, held_back, some
+from train.judges.train import final_rows
 
 from . import card, export
 from .corpus import Hashed, of_rows
@@ -109,7 +110,7 @@ class Making:
         (self.work / "run.json").write_text(run + "\n")
         options.out.mkdir(parents=True, exist_ok=True)
         export.save(network.arrays(), self.shape.topic, options.out / card.GRAPH)
-        held = held_back(self.permitted, self.own)
+        held = calibrating(self.permitted, self.own)
         if options.held_back is not None:
             held = some(held, options.held_back)
         texts = of_rows(held, self.spec)

@@ -19,8 +19,6 @@ import json
 import platform
 import sys
 import time
-import zlib
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,11 +31,12 @@ from tokenizers import Tokenizer
 from . import evaluate, export, fitting, folds, graph
 from . import rows as data
 from .batches import LENGTH, Floats
-from .calibrate import ORDINARY, calibrated
+from .calibrate import calibrated
 from .combine import Weights
 from .encoder import ATTENTION_HEADS, COSINE_SCALE, PAIRED, Encoder, base_folder
 from .export import Session
 from .floor import Floor, features, targets
+from .held import calibrating, some
 from .own import own_rows
 from .rows import DEFAULT_DATA, HELD_BACK, Row, shippable
 from .sampling import Sampler
@@ -46,25 +45,11 @@ from .sources import BARS, HEADS
 
 STAGES = ("model", "folds", "export", "card")
 _FOLDS = 5
-#: Rows of each source that are judged: of one left out, of a seen one held back, of one that is never trained on.
-_LEFT_OUT, _HELD_BACK, _BARRED = 500, 250, 150
-#: Rows of each source of ordinary answers that thresholds are set by, and of each kind of the own examples.
-_ORDINARY, _OWN = 900, 300
+#: Rows of each source that are judged: of one left out, of one that is never trained on.
+_LEFT_OUT, _BARRED = 500, 150
 #: Rows of each source by which the int8 graph is compared with its float twin.
 _COMPARED = 60
 CARD = "card.toml"
-
-
-def some(rows: Sequence[Row], most: int) -> list[Row]:
-    """At most `most` rows of each source, chosen by a hash of the text, whatever else is there."""
-    of_source: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        of_source[row.source].append(row)
-    out = []
-    for name in sorted(of_source):
-        chosen = sorted(of_source[name], key=lambda row: zlib.crc32(data.key(row.prompt, row.response)))
-        out += chosen[:most]
-    return out
 
 
 def final_rows(permitted: Sequence[Row], own: Sequence[Row], size: int, seed: int) -> list[Row]:
@@ -111,7 +96,7 @@ class Training:
         )
         self.log(f"model: trained in {minutes} minutes")
         forward = fitting.torch_forward(model)
-        held = held_back(rows, self.own)
+        held = calibrating(rows, self.own)
         floor = Floor(seed=self.options.seed).fit(features(drawn), targets(drawn))
         self._score(held, forward, floor).save(self.work / "held.npz")
         barred = data.load(self.options.data, include=frozenset(BARS)).rows
@@ -173,7 +158,7 @@ class Export:
             "positions": LENGTH,
         }
         export.write_graph(weights, self.vocabulary, shape, out)
-        held = held_back(self.training.permitted(), self.training.own)
+        held = calibrating(self.training.permitted(), self.training.own)
         session = Session(out / "model.onnx")
         self.training.log(f"export: {len(held)} held-back rows")
         int8 = fitting.judge(self._renumbered(session), self.training.tokenizer, held)
@@ -241,18 +226,6 @@ class Export:
         logits = tier1.run([(row.prompt, row.response) for row in held]).logits
         columns = {label.name: label.column for label in tier1.card.labels}
         return logits[:, [columns[head] for head in HEADS]]
-
-
-def held_back(permitted: Sequence[Row], own: Sequence[Row]) -> list[Row]:
-    """What calibrates and thresholds are found on: some of each source, all ordinary answers, all of our own."""
-    held = [row for row in permitted if row.split in HELD_BACK]
-    plain = [row for row in held if row.source in ORDINARY]
-    others = [row for row in held if row.source not in ORDINARY]
-    return (
-        some(plain, _ORDINARY)
-        + some(others, _HELD_BACK)
-        + some([row for row in own if row.split in HELD_BACK], _OWN)
-    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
