@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from stonechat.exchange import Exchange, Operation, Outcome
+from stonechat.catalog import SCORE_NAMES
+from stonechat.exchange import FINDINGS, Exchange, Operation, Outcome
 from stonechat.ids import exchange_id
 from stonechat.judgements import GUIDELINE
 from stonechat_agent.clocks import Instant
@@ -22,6 +23,8 @@ from stonechat_agent.scoring.verdict import Verdict
 
 _NS_PER_MS = 1_000_000
 _ID_BITS = 22
+_CHECKS = frozenset(FINDINGS) - frozenset(SCORE_NAMES)
+"""Judgements that the checks of every answer alone make."""
 
 
 class Amend(Protocol):
@@ -101,8 +104,15 @@ class Desk:
                 exchange.conversation = self._conversations.of(exchange.id, transcript)
         found = self._checks.check(exchange)
         if found is not None:
-            exchange.scores.update(found.scores)
-            exchange.findings = found.findings
+            # What is replayed may have a model's word already: of a refusal, it is the better one.
+            fresh = {
+                name: score
+                for name, score in found.scores.items()
+                if name in _CHECKS or name not in exchange.scores
+            }
+            exchange.scores.update(fresh)
+            others = (name for name in exchange.findings if name not in _CHECKS)
+            exchange.findings = tuple(dict.fromkeys((*found.findings, *others)))
         self._judge(exchange)  # before the journal has the texts for itself
         self._keep(exchange, self._chooser.choose(exchange))
 

@@ -159,3 +159,14 @@ def test_a_verdict_that_says_nothing_changes_nothing() -> None:
     desk = Kept()
     desk.desk.judged(verdict()._replace(guidelines=()))
     assert not desk.amended
+
+
+def test_what_is_replayed_keeps_what_models_and_people_said_of_it() -> None:
+    desk = Kept()
+    taken, _ = desk.take(
+        scores={"refusal": 0.9, "toxic": 0.8, "empty": 0.7, "helpful": 1.0},
+        findings=("refusal", "toxic", "empty", "guideline:no-dosage"),
+    )
+    assert (taken.scores["refusal"], taken.scores["toxic"], taken.scores["helpful"]) == (0.9, 0.8, 1.0)
+    assert taken.scores["empty"] == 0.0  # a check is made anew
+    assert taken.findings == ("refusal", "toxic", "guideline:no-dosage")
