@@ -687,20 +687,27 @@ def print_costs(results: dict[str, Any]) -> None:
 
 
 def write(results: dict[str, Any], cards: dict[str, Card]) -> None:
-    """Keep the results as `eval.json` beside each model: all of it for tier 2, its own figures for tier 1."""
+    """Keep the results as `eval.json` beside each model: all of it for tier 2, its own figures for tier 1.
+
+    What the training measured is not repeated: it stands in `folds.json` and in the judge's card.
+    """
     from train.judges.demands import demands
 
     asked = [row._asdict() for row in demands(results)]
-    everything = {"command": "./dev bench judges --write"} | results | {"asked": asked}
-    own = {"command": everything["command"], "machine": results["machine"], "models": results["models"]}
+    everything = {name: part for name, part in results.items() if name not in ("folds", "int8")}
+    own = {"machine": results["machine"], "models": results["models"]}
     for name in ("held", "contrast", "ordinary", "bias"):
         if name in results:
             own[name] = results[name]["glance"]
     own["kinds"] = {kind: row["glance"] for kind, row in results["kinds"].items()}
     own["milliseconds"] = {name: row["glance"] for name, row in results["milliseconds"].items()}
-    for kind, content in (("judge", everything), ("glance", own)):
+    for kind, content in (("judge", everything | {"asked": asked}), ("glance", own)):
         path = cards[kind].folder / "eval.json"
-        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        # A line a part: small, and a change of one part is a change of one line.
+        lines = [
+            f"{json.dumps(name)}:{json.dumps(part, separators=(',', ':'))}" for name, part in content.items()
+        ]
+        path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
         print(f"written: {path}")
 
 

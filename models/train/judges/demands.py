@@ -38,7 +38,7 @@ def _at_least(what: str, value: float | None, target: float, beside: str = "") -
 
 
 def _left_out(folds: dict[str, Any] | None) -> list[Asked]:
-    what = "toxic on sources left out: ROC-AUC pooled, above the floor"
+    what = "toxic on sources left out, pooled: ROC-AUC above the floor"
     if folds is None or "toxic" not in folds["heads"]:
         return [
             Asked(what, ">= 0.04", "not measured", None),
@@ -46,7 +46,7 @@ def _left_out(folds: dict[str, Any] | None) -> list[Asked]:
         ]
     toxic = folds["heads"]["toxic"]
     found = []
-    for name, how in (("pooled", ""), ("pooled, both", " (only sources with both classes)")):
+    for name, how in (("pooled", ""), ("pooled, both", ", two-class ones")):
         row = toxic[name]
         best = row["encoder"] if row["combined"] is None else row["combined"]
         gain = best - row["floor"]

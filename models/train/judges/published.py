@@ -30,14 +30,17 @@ MEANING = {
 _JUDGES = ("floor", "glance", "encoder", "judge")
 
 
-def tables(judge: Mapping[str, Any], cards: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def tables(
+    judge: Mapping[str, Any], cards: Mapping[str, Mapping[str, Any]], folds: Mapping[str, Any]
+) -> dict[str, str]:
     """Markdown by name of the table.
 
     Args:
         judge: `eval.json` of tier 2.
         cards: the cards of `judge` and `glance`.
+        folds: what `combine` wrote.
     """
-    found = {
+    return {
         "demands": _demands(judge),
         "heads": _heads(cards),
         "held back": _figures(judge["held"]),
@@ -52,12 +55,10 @@ def tables(judge: Mapping[str, Any], cards: Mapping[str, Mapping[str, Any]]) -> 
         "groups": _groups(judge["bias"]),
         "costs": _costs(judge),
         "data": _data(cards),
+        "left out": _left_out(folds),
+        "weights": _weights(folds, cards["judge"]),
+        "int8": _int8(cards["judge"]["figures"]["int8"]),
     }
-    if "folds" in judge:
-        found |= {"left out": _left_out(judge["folds"]), "weights": _weights(judge["folds"], cards["judge"])}
-    if "int8" in judge:
-        found["int8"] = _int8(judge["int8"])
-    return found
 
 
 def filled(text: str, found: Mapping[str, str]) -> str:

@@ -207,7 +207,7 @@ def test_what_falls_short_is_missed(change: dict[str, Any], what: str) -> None:
 def test_a_gain_over_the_floor_that_is_too_small_is_missed() -> None:
     results = _results()
     results["folds"]["heads"]["toxic"]["pooled"] = {"combined": None, "encoder": 0.83, "floor": 0.80}
-    rows = [row for row in demands.demands(results) if "sources left out" in row.what]
+    rows = [row for row in demands.demands(results) if "ROC-AUC above the floor" in row.what]
     assert [row.met for row in rows] == [False, True]
     assert rows[0].found.startswith("+0.030 (0.830 against 0.800)")
 

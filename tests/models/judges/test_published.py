@@ -16,12 +16,13 @@ from train.judges.sources import HEADS
 
 DOCUMENT = Path(__file__).parents[3] / "docs/models.md"
 CARDS = {kind: read_card(kind) for kind in ("judge", "glance")}
+FOLDS = json.loads((Path(published.__file__).parent / "folds.json").read_text(encoding="utf-8"))
 EVAL = json.loads((model_path("judge") / "eval.json").read_text(encoding="utf-8"))
 
 
 def test_the_tables_of_the_model_card_are_current() -> None:
     text = DOCUMENT.read_text(encoding="utf-8")
-    current = published.filled(text, published.tables(EVAL, CARDS))
+    current = published.filled(text, published.tables(EVAL, CARDS, FOLDS))
     if os.environ.get("UPDATE_DOCS"):
         DOCUMENT.write_text(current, encoding="utf-8")
         text = current
@@ -30,7 +31,7 @@ def test_the_tables_of_the_model_card_are_current() -> None:
 
 def test_every_table_of_the_document_is_made() -> None:
     named = re.findall(r"<!-- generated: (.*?) -->", DOCUMENT.read_text(encoding="utf-8"))
-    assert set(named) == set(published.tables(EVAL, CARDS))
+    assert set(named) == set(published.tables(EVAL, CARDS, FOLDS))
     assert len(named) == len(set(named))
 
 
