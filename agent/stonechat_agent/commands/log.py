@@ -18,7 +18,7 @@ from stonechat_agent.settings import load
 POLL_SECONDS = 0.5
 PAGE = 500
 
-_STYLES = {Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
+_STYLES: dict[int, str] = {Severity.WARNING: "yellow", Severity.CRITICAL: "red"}
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -76,7 +76,7 @@ def _line(event: JournalEvent, terminal: Terminal, *, as_json: bool) -> str:
             separators=(",", ":"),
         )
     moment = figures.moment(event.wall, today=None)
-    style = _STYLES.get(event.severity)  # type: ignore[call-overload]
+    style = _STYLES.get(event.severity)
     said = harmless(sentence(event.kind, event.key, event.attributes, event.times))
     return f"{moment}  {terminal.styled(f'{severity:8}', *([style] if style else []))}  {said}"
 
